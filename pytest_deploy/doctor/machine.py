@@ -21,8 +21,6 @@ from pytest_deploy.program import NAME
 from pytest_deploy.record import programs
 
 _OLDEST: Final = (3, 11)
-_SOCKET_PATH: Final = 100
-"""Bytes that the path of a Unix socket may have, at the least."""
 _ROOM_MB: Final = 300
 """Megabytes that a database, its backups and the record of a first deployment take."""
 
@@ -136,28 +134,31 @@ def loopback(_: Setup) -> Iterator[Fact]:
 
 
 def server_user(setup: Setup) -> Iterator[Fact]:
-    """PostgreSQL has a user to run as: it refuses root."""
-    if os.geteuid() != 0 or not setup.embedded_database:
+    """PostgreSQL has a user to run as: it refuses root, and who has no name."""
+    if not setup.embedded_database:
         return
     from pytest_deploy.platform.embedded.postgres import server_user as found_user
 
     try:
         user = found_user()
     except PlatformUnavailable as error:
-        yield Fact("root", "wrong", str(error))
+        yield Fact("user", "wrong", str(error))
         return
     if user is not None:
-        yield Fact("root", "right", f"PostgreSQL runs as {user.pw_name}, also where that user cannot reach this folder")
+        yield Fact("user", "right", f"PostgreSQL runs as {user.pw_name}, also where that user cannot reach this folder")
 
 
 def place_of_data(setup: Setup) -> Iterator[Fact]:
     """Where sockets and the database's files go can be written to, has room, and has a short path; as root it executes, too."""
     from pytest_deploy.platform.embedded.places import ROOT_VARIABLE, Places
 
-    place = Places.of(setup.root).root
-    parent = place.parent
+    places = Places.of(setup.root)
+    parent = places.root.parent
     another = f"name another folder in {ROOT_VARIABLE}, e.g. /dev/shm"
-    if len(os.fsencode(place / "pg" / ".s.PGSQL.5432.lock")) > _SOCKET_PATH:
+    if not parent.is_absolute():
+        yield Fact("data", "wrong", f"{parent} is no whole path", another)
+        return
+    if places.too_long:
         yield Fact("data", "wrong", f"{parent} is too long a path for a socket", another)
         return
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.platform.program_search import find_program, search_path
 from pytest_deploy.policy.replaced_steps import is_standard
-from pytest_deploy.release import git, source
+from pytest_deploy.release import artefact, git, source
 from pytest_deploy.starter.told import TO_BE_SAID
 from pytest_deploy.traceability import register
 from pytest_deploy.workspace import CONFIG_FILE, OWN_FOLDERS, program_command
@@ -106,6 +107,34 @@ def committed(setup: Setup) -> Iterator[Fact]:
         yield Fact("git", "right", f"{found.version}: something is not committed, which may be deployed here")
 
 
+def writable(setup: Setup) -> Iterator[Fact]:
+    """What a deployment writes into the checkout can be written there: private state, and the record."""
+    shut = [
+        f"{name}/"
+        for name in sorted(OWN_FOLDERS)
+        if not os.access(setup.root / name if (setup.root / name).exists() else setup.root, os.W_OK | os.X_OK)
+    ]
+    if shut:
+        fix = "let this user write there, in a checkout that is not read-only"
+        yield Fact("checkout", "wrong", f"nothing can be written to {', '.join(shut)} of {setup.root}", fix)
+    else:
+        yield Fact("checkout", "right", f"{', '.join(sorted(OWN_FOLDERS))} can be written to")
+
+
+def artefact_of_service(setup: Setup) -> Iterator[Fact]:
+    """The service's folder holds nothing that no artefact may hold: a private key, a submodule, a link that leads out."""
+    policy = setup.policy
+    if policy is None or not (setup.root / policy.service.source).is_dir() or _no_repository(setup):
+        return
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            made = artefact.build_artefact(setup.root, policy.service.source, Path(place))
+        except DeployError as error:
+            yield Fact("artefact", "wrong", " ".join(str(error).split()))
+        else:
+            yield Fact("artefact", "right", f"can be made of {policy.service.source}, {made.stat().st_size} bytes")
+
+
 def programs_of_service(setup: Setup) -> Iterator[Fact]:
     """The service's folder is there, and so are the programs that start it, check it and make its account."""
     policy = setup.policy
@@ -185,7 +214,7 @@ def _no_repository(setup: Setup) -> str:
     try:
         git.text(setup.root, "rev-parse", "--verify", "HEAD")
     except UsageError as error:
-        return str(error)
+        return " ".join(str(error).split())
     return ""
 
 

@@ -21,6 +21,8 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     project.steps,
     project.committed,
     project.ignored,
+    project.writable,
+    project.artefact_of_service,
     project.programs_of_service,
     project.migrations,
     project.files_named,

@@ -6,6 +6,7 @@ It shows objects as they were hashed: neither `git replace` nor a graft gives on
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.programs import system_program
 
 _TIMEOUT_S: Final = 60
+_OF_ANOTHER: Final = "detected dubious ownership"
+"""What git says of a checkout that is not its user's: of a folder that a container was given, say."""
 _AS_HASHED: Final = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
 
 
@@ -44,6 +47,11 @@ def content(root: Path, *words: str, asked: bytes = b"") -> bytes:
     except subprocess.TimeoutExpired as error:
         raise UsageError(f"git {words[0]} did not answer: {error}") from None
     except _GitFailed as error:
+        if _OF_ANOTHER in str(error):
+            trust = shlex.join(["git", "config", "--global", "--add", "safe.directory", str(root)])
+            raise UsageError(
+                f"git does not read {root}, which belongs to another user: let it belong to who deploys, or type `{trust}`"
+            ) from None
         raise UsageError(
             f"{root} is no git checkout with a commit (git {words[0]}: {error}); a release is a commit: "
             "run `git init` and commit, or run in a clone"

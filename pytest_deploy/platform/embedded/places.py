@@ -25,6 +25,8 @@ from pytest_deploy.record import atomic_file
 ROOT_VARIABLE = "PYTEST_DEPLOY_PGDATA_ROOT"
 """Names another parent folder for sockets and PGDATA than /var/tmp, e.g. /dev/shm."""
 
+_SOCKET_PATH = 103
+"""Bytes that the path of a Unix socket may have, at the least."""
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
@@ -60,10 +62,22 @@ class Places:
         name = hashlib.sha256(f"{os.geteuid()}:{checkout}".encode()).hexdigest()[:12]
         return cls(checkout, Path(os.environ.get(ROOT_VARIABLE, "/var/tmp")) / f"pytest-deploy-{name}")  # noqa: S108  # survives a restart; `make` checks whose it is
 
+    @property
+    def too_long(self) -> bool:
+        """Whether a socket below the short folder would have a longer path than the system takes."""
+        return len(os.fsencode(self.postgres / ".s.PGSQL.5432")) > _SOCKET_PATH
+
     def make(self) -> None:
-        """Make both folders. Raises PlatformUnavailable where somebody else has made the short one."""
-        self.deploy.mkdir(mode=0o700, exist_ok=True)
-        self.root.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        """Make both folders. Raises PlatformUnavailable where one cannot be made, or somebody else has made the short one."""
+        if not self.root.is_absolute():
+            raise PlatformUnavailable(f"{ROOT_VARIABLE}={self.root.parent}: right is a whole path, e.g. /dev/shm")
+        if self.too_long:
+            raise PlatformUnavailable(
+                f"{self.root.parent} is too long a path for a socket; name another parent in {ROOT_VARIABLE}, e.g. /dev/shm"
+            )
+        _make(self.deploy, 0o700, "a deployment keeps its state there: let this user write to the checkout")
+        mode = 0o711 if os.geteuid() == 0 else 0o700
+        _make(self.root, mode, f"let this user write to {self.root.parent}, or name another parent in {ROOT_VARIABLE}")
         status = self.root.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise PlatformUnavailable(
@@ -73,6 +87,13 @@ class Places:
     def state(self, site: Site) -> Path:
         """The folder of one service in one environment."""
         return self.platform / site.location / site.service
+
+
+def _make(folder: Path, mode: int, remedy: str) -> None:
+    try:
+        folder.mkdir(mode=mode, exist_ok=True)
+    except OSError as error:
+        raise PlatformUnavailable(f"{folder} cannot be made: {error.strerror}; {remedy}") from None
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,10 @@ class EmbeddedServer:
         """Make the data folder if there is none (about 1 s)."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         if self._user is not None:
-            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+            try:
+                os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+            except OSError as error:
+                raise _bound(self._user, error) from None
         if (leftover := postmaster(self.data)) is not None:
             stop_postmaster(leftover)
         if not (self.data / "PG_VERSION").exists():
@@ -239,15 +242,60 @@ _STATUS_LINE = 7
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """None where the server can run as we do; else the unprivileged user it runs as."""
+    """None where the server can run as we do; else the unprivileged user it runs as.
+
+    Raises PlatformUnavailable where PostgreSQL could run as neither: as who has no name, or as root that may become nobody else.
+    """
     if os.geteuid() != 0:
+        _refuse_nameless(os.geteuid())
         return None
     for name in _UNPRIVILEGED:
         with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
+            user = pwd.getpwnam(name)
+            _refuse_unless_it_can_be_become(user)
+            return user
     raise PlatformUnavailable(
         f"PostgreSQL does not run as root, and there is none of the users {', '.join(_UNPRIVILEGED)}; make one of them"
     )
+
+
+def _refuse_nameless(number: int) -> None:
+    """A container may be started as any number; initdb asks what that user is called."""
+    try:
+        pwd.getpwuid(number)
+    except KeyError:
+        raise PlatformUnavailable(
+            f"PostgreSQL asks for the name of its user, and user id {number} has none: add a line for it to /etc/passwd, start as a "
+            f"user that has one, or {_NAME_A_SERVER}"
+        ) from None
+
+
+def _refuse_unless_it_can_be_become(user: pwd.struct_passwd) -> None:
+    """Root of a container may lack the capabilities that root of a machine has."""
+    try:
+        subprocess.run(
+            ["/bin/sh", "-c", ":"],
+            check=True,
+            cwd="/",
+            timeout=30,
+            stdin=subprocess.DEVNULL,
+            user=user.pw_uid,
+            group=user.pw_gid,
+            extra_groups=[],
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _bound(user, error) from None
+
+
+def _bound(user: pwd.struct_passwd, error: Exception) -> PlatformUnavailable:
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return PlatformUnavailable(
+        f"PostgreSQL does not run as root, and root may not run it as {user.pw_name} here ({why}): give the container the capabilities "
+        f"SETUID, SETGID and CHOWN, start it as another user than root, or {_NAME_A_SERVER}"
+    )
+
+
+_NAME_A_SERVER = "name a PostgreSQL server with PGHOST"
 
 
 def major_version(program: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from pytest_deploy.commands.doctor import doctor
 from pytest_deploy.commands.init import init
 from pytest_deploy.errors import Refused
+from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
+from tests.postgres_server import PostgresServer
 from tests.unit.commands.typed import typed
 from tests.unit.starter.sample_repositories import SITE, write
 
@@ -105,6 +108,72 @@ def test_what_is_not_right_is_told_with_what_to_do(root: Path, file: str, old: s
 
     assert [line for line in found if said in line], found
     assert len(found) <= 2
+
+
+KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n"
+
+
+def test_what_no_artefact_may_hold_is_told_before_it_is_made(root: Path) -> None:
+    (root / "test.pem").write_text(KEY, encoding="utf-8")
+    (root / "out").symlink_to("/etc")
+    commit(root)
+
+    (said,) = wrong(root)
+
+    assert "test.pem holds a private key" in said
+    assert "out is a link that leads out of the service's folder" in said
+
+
+@pytest.mark.parametrize("name", [".deploy", "reports"])
+def test_what_a_deployment_cannot_write_into_the_checkout_is_told(root: Path, name: str) -> None:
+    (root / name).write_text("a file", encoding="utf-8")
+
+    (said,) = [line for line in wrong(root) if " checkout " in line]
+
+    assert f"nothing can be written to {name}/ of {root}: let this user write there" in said
+
+
+@pytest.mark.parametrize("parent", [".", "/nowhere", "/" + "x" * 100])
+def test_a_place_for_data_that_will_not_do_is_told(root: Path, monkeypatch: pytest.MonkeyPatch, parent: str) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, parent)
+
+    (said,) = wrong(root)
+
+    assert f"{parent} " in said or f"{parent}:" in said
+    assert f"name another folder in {ROOT_VARIABLE}" in said
+
+
+def with_database(root: Path, settings: str) -> Path:
+    text = (root / "deploy.yaml").read_text(encoding="utf-8")
+    assert "database: null" in text
+    changed = text.replace("database: null", f"database: {{migrations: null, {settings}}}")
+    (root / "deploy.yaml").write_text(changed, encoding="utf-8")
+    return root
+
+
+def test_a_user_whose_name_postgresql_would_ask_for_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGHOST", raising=False)
+    with_database(root, "lock_timeout_s: 5")
+    assert wrong(root) == []
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+
+    (said,) = wrong(root)
+
+    assert "user id 54321 has none: add a line for it to /etc/passwd" in said
+
+
+def test_a_database_by_a_variable_is_asked_and_may_be_made_yet(
+    root: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
+) -> None:
+    with_database(root, "url_variable: PARCELS_DATABASE_URL")
+    monkeypatch.delenv("PARCELS_DATABASE_URL", raising=False)
+    (said,) = wrong(root)
+    assert "PARCELS_DATABASE_URL, which database.url_variable names, is not set" in said
+
+    monkeypatch.setenv("PARCELS_DATABASE_URL", postgres.url("not_there_yet"))
+    assert wrong(root) == []
+    (told,) = [line for line in typed(root, doctor, "") if line.split()[1] == "database"]
+    assert "database not_there_yet, which the first deployment makes, as postgres" in told
 
 
 def test_only_what_deploys_commits_alone_asks_for_a_commit(root: Path) -> None:

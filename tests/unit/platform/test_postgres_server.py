@@ -17,9 +17,10 @@ import psycopg
 import pytest
 
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, lives, postmaster
+from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, lives, postmaster, server_user
 from tests.memory import short_parent
 from tests.postgres_server import PostgresServer, shared_server
+from tests.unprivileged import as_nobody
 
 
 @pytest.fixture
@@ -180,3 +181,27 @@ def test_the_tests_server_is_gone_with_its_last_user(tmp_path: Path) -> None:
     while host.parent.exists() and time.monotonic() < until:
         time.sleep(0.02)
     assert not host.parent.exists()
+
+
+def test_a_user_without_a_name_is_told_before_initdb_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may be started as any number."""
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+
+    with pytest.raises(PlatformUnavailable, match="user id 54321 has none: add a line for it to /etc/passwd"):
+        server_user()
+
+
+def test_root_that_may_become_nobody_else_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container without capabilities: here who asks only says that it is root."""
+    with as_nobody(), monkeypatch.context() as as_root:
+        as_root.setattr(os, "geteuid", lambda: 0)
+        with pytest.raises(
+            PlatformUnavailable, match=r"root may not run it as \w+ here \(Operation not permitted\): give"
+        ):
+            server_user()
+
+
+def test_whoever_runs_the_tests_can_run_a_server() -> None:
+    user = server_user()
+
+    assert (user is None) == (os.geteuid() != 0)

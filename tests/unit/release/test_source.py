@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from pytest_deploy.errors import UsageError
 from pytest_deploy.release import source
+from tests.unprivileged import as_nobody, open_folder
 
 
 @pytest.fixture
@@ -62,3 +66,13 @@ def test_another_repository_named_in_the_environment_is_not_asked(
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
 
     assert own == source.read(checkout).commit
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_a_checkout_of_another_user_is_named_with_what_has_git_read_it() -> None:
+    with open_folder() as home:
+        checkout = repository(home / "their's", "print('reviewed')\n")
+        with as_nobody(), pytest.raises(UsageError, match="which belongs to another user: let it") as refused:
+            source.read(checkout)
+
+    assert f"safe.directory {shlex.quote(str(checkout))}`" in str(refused.value)
