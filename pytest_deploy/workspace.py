@@ -26,6 +26,14 @@ def checkout_of(folder: Path) -> Path | None:
     return next((one for one in (folder, *folder.parents) if (one / CONFIG_FILE).is_file()), None)
 
 
+def typed_path(path: Path) -> str:
+    """A path as the reader would type it: from the folder where the program was started, where it lies in it."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return str(path)
+
+
 def verify_command(store: Path, *options: str) -> str:
     """The command that verifies a store, by its path in the checkout where it lies in one."""
     workspace = Workspace.of_store(store)

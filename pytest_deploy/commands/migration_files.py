@@ -15,7 +15,7 @@ from pytest_deploy.errors import UsageError
 from pytest_deploy.migrate import ledger, names
 from pytest_deploy.migrate.session import connect
 from pytest_deploy.policy.load import environments, policy_of
-from pytest_deploy.workspace import CONFIG_FILE, Workspace
+from pytest_deploy.workspace import CONFIG_FILE, Workspace, typed_path
 
 _WORDS: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -52,7 +52,7 @@ def new(
     for file, text in written.items():
         with file.open("x", encoding="utf-8") as opened_file:
             opened_file.write(text)
-        typer.echo(f"written: {_shown(file)}")
+        typer.echo(f"written: {typed_path(file)}")
 
 
 def renumber(env: Env) -> None:
@@ -67,7 +67,7 @@ def renumber(env: Env) -> None:
         renames = names.renumbered(folder, applied, datetime.now(UTC))
     names.rename(renames)
     for one in renames:
-        typer.echo(f"renamed: {_shown(one.old)} -> {one.new.name}")
+        typer.echo(f"renamed: {typed_path(one.old)} -> {one.new.name}")
     typer.echo(f"{len(renames)} renamed; commit them" if renames else "each file has its place: nothing was renamed")
 
 
@@ -82,7 +82,3 @@ def _folder(root: Path, env: str | None) -> Path:
     if not folders:
         raise UsageError("migrate new: deploy.yaml names no folder of migrations (database.migrations)")
     return root / str(folders.pop())
-
-
-def _shown(path: Path) -> str:
-    return str(path.relative_to(Path.cwd()))

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from pytest_deploy.errors import Fault, MigrationsRefused
-from pytest_deploy.workspace import program_command
+from pytest_deploy.workspace import program_command, typed_path
 
 FILE: Final = "adopted.json"
 ADOPT: Final = program_command("migrate", "adopt", "ENV")
@@ -55,7 +55,11 @@ def read_adopted(folder: Path) -> Adopted:
         return msgspec.json.decode(path.read_bytes(), type=Adopted)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         fault = Fault(
-            str(path), None, "", f"this is not what `migrate adopt` writes: {error}", "restore it from its commit"
+            typed_path(path),
+            None,
+            "",
+            f"this is not what `migrate adopt` writes: {error}",
+            "restore it from its commit",
         )
     raise MigrationsRefused("adopted migrations", [fault])
 

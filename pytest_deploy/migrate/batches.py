@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.workspace import program_command
+from pytest_deploy.workspace import program_command, typed_path
 
 UNDO: Final = program_command("migrate", "down", "ENV", "--to", "0")
 
@@ -46,7 +46,7 @@ def require_one_batch(pending: Sequence[Migration], *, several: bool) -> None:
     problem = f"it runs outside a transaction, and {len(pending) - 1} others are pending with it"
     remedy = "release it alone: else the release could half-happen; or let policy say `database.outside_transaction: several`"
     faults = [
-        Fault(str(migration.path), migration.up.line, "", problem, remedy)
+        Fault(typed_path(migration.path), migration.up.line, "", problem, remedy)
         for migration in pending
         if not migration.up.transactional
     ]
@@ -58,7 +58,7 @@ def require_tried(pending: Sequence[Migration], tried: Collection[str]) -> None:
     """Each of these is one of the versions that a trial has `tried`. Raises MigrationsRefused, each that is not."""
     faults = [
         Fault(
-            str(migration.path),
+            typed_path(migration.path),
             None,
             "",
             "no trial has tried it: it became pending after the trial",

@@ -15,6 +15,7 @@ from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration, Section
 from pytest_deploy.migrate.session import Connection, Rows, rows_of
 from pytest_deploy.migrate.statements import Statement, statements
+from pytest_deploy.workspace import typed_path
 
 _STATE: Final = """
 select 'role', rolname::text, (to_jsonb(r) - 'rolconfig')::text from pg_roles r
@@ -77,7 +78,7 @@ def _state(rows: Rows) -> set[_Effect]:
 def refuse_named_effects(migrations: Sequence[Migration]) -> None:
     """Raises MigrationsRefused where a statement says that it changes the server, each with its file and line."""
     faults = [
-        Fault(str(section.path), section.line + statement.line - 1, "", problem, _REMEDY)
+        Fault(typed_path(section.path), section.line + statement.line - 1, "", problem, _REMEDY)
         for migration in migrations
         for section in (migration.up, migration.down)
         for statement, problem in _named(section)

@@ -16,6 +16,7 @@ from pytest_deploy.migrate.engine import Engine
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import Connection, Rows, rows_of, sole_runner
 from pytest_deploy.migrate.snapshot import read_catalog
+from pytest_deploy.workspace import typed_path
 
 _LOCKS: Final = """
 select c.oid::bigint, format('%I.%I', n.nspname, c.relname), l.mode
@@ -95,7 +96,7 @@ def _of_real_rows(connection: Connection, refused: RefusedRows) -> str:
 def _refuse_outside_transaction(pending: Sequence[Migration]) -> None:
     faults = [
         Fault(
-            str(migration.path),
+            typed_path(migration.path),
             migration.up.line,
             "",
             "it runs outside a transaction and cannot be taken back",

@@ -24,6 +24,7 @@ from pytest_deploy.migrate.adopted import ADOPT, ADOPT_BASELINE, Tool
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.names import RENUMBER, NamedFile
 from pytest_deploy.migrate.session import Connection, Rows, rows_of
+from pytest_deploy.workspace import typed_path
 
 _APPLIED: Final = """
 select version, description, sha256, to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), actor, engine,
@@ -187,13 +188,15 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
         elif _is_another(row, file):
             problem = f"version {row.version} was applied as {row.name}, and this is another file"
             remedy = f"restore {row.version}_{row.name}.sql; give this one its own version: `{RENUMBER}`"
-            faults.append(Fault(str(file.path), None, "", problem, remedy))
+            faults.append(Fault(typed_path(file.path), None, "", problem, remedy))
         elif row.sha256 is not None and row.sha256 != file.sha256:
             problem = f"it was edited after it was applied (then {row.sha256[:12]}, now {file.sha256[:12]})"
-            faults.append(Fault(str(file.path), 1, "", problem, "restore it; write the change as a new migration"))
+            faults.append(
+                Fault(typed_path(file.path), 1, "", problem, "restore it; write the change as a new migration")
+            )
     faults.extend(
         Fault(
-            str(file.path),
+            typed_path(file.path),
             None,
             "",
             f"it comes late: version {newest} is applied already",

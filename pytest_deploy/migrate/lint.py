@@ -17,6 +17,7 @@ from typing import Final
 from pytest_deploy.errors import Fault, PlatformUnavailable
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.tools import pip_command, squawk
+from pytest_deploy.workspace import typed_path
 
 _OURS: Final = ("require-lock-timeout", "require-statement-timeout")
 """Every session of the runner sets these itself (REQ-o00044-K)."""
@@ -38,7 +39,7 @@ class Finding:
 
     def fault(self) -> Fault:
         remedy = self.remedy or f"mend it, or write `-- deploy:accept {self.rule} REASON`"
-        return Fault(str(self.path), self.line, self.rule, self.message, remedy)
+        return Fault(typed_path(self.path), self.line, self.rule, self.message, remedy)
 
 
 def lint(
@@ -93,5 +94,5 @@ def _of_one(program: str, migration: Migration, server_version: int, folder: str
         ]
     except (ValueError, KeyError, TypeError):
         raise PlatformUnavailable(
-            f"squawk gave no answer on {section.path} (it ended with {completed.returncode}): {completed.stderr.strip()[:400]}"
+            f"squawk gave no answer on {typed_path(section.path)} (it ended with {completed.returncode}): {completed.stderr.strip()[:400]}"
         ) from None

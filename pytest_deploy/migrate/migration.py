@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_deploy.migrate.statements import statements
+from pytest_deploy.workspace import typed_path
 
 Compatible = Literal["expand", "contract", "breaking"]
 
@@ -39,7 +40,7 @@ class Section:
 
     def place(self, line: int = 1) -> str:
         """`file:line` of a 1-based line of the SQL."""
-        return f"{self.path}:{self.line + line - 1}"
+        return f"{typed_path(self.path)}:{self.line + line - 1}"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from pytest_deploy.migrate.names import (
     rollback_folder,
 )
 from pytest_deploy.migrate.statements import Statement, holders, statements
+from pytest_deploy.workspace import typed_path
 
 _MARKER: Final = re.compile(r"^[^\S\n]*--[^\S\n]*migrate:(?P<way>up|down)(?P<options>[^\S\n].*)?$\n?", re.MULTILINE)
 _DECLARATION: Final = re.compile(r"^[^\S\n]*--[^\S\n]*deploy:(?P<word>\S*)[^\S\n]*(?P<rest>.*?)[^\S\n]*$", re.MULTILINE)
@@ -42,7 +43,7 @@ class _Faults(list[Fault]):
     """The faults found so far, and one word for adding to them."""
 
     def add(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
-        self.append(Fault(str(path), line, "", problem, remedy))
+        self.append(Fault(typed_path(path), line, "", problem, remedy))
 
 
 def read_migrations(folder: Path | None, adopted: Mapping[str, str] | None = None) -> tuple[Migration, ...]:
@@ -69,7 +70,7 @@ def read_migrations(folder: Path | None, adopted: Mapping[str, str] | None = Non
         faults.add(folder, None, "there is no such folder", "name the folder that holds the migrations")
     if faults:
         faults.sort(key=lambda fault: (fault.file, fault.line or 0))
-        raise MigrationsRefused(f"migrations in {folder}", faults)
+        raise MigrationsRefused(f"migrations in {typed_path(folder)}", faults)
     return tuple(migrations)
 
 
@@ -241,7 +242,9 @@ def _paired(
     if optional and not down_path.is_file():
         return Section(text, path, 1), Section("", down_path, 1)
     if not down_path.is_file():
-        faults.add(path, None, f"its way down is missing ({down_path})", "write it: each migration can be undone")
+        faults.add(
+            path, None, f"its way down is missing ({typed_path(down_path)})", "write it: each migration can be undone"
+        )
         return None
     down = _text(down_path, faults)
     if down is None:

@@ -35,6 +35,7 @@ from pytest_deploy.migrate.trial_place import (
     require_no_named_effects,
 )
 from pytest_deploy.migrate.trial_result import Trial, TrialStep
+from pytest_deploy.workspace import typed_path
 
 _SHOWN_LINES = 12
 
@@ -299,12 +300,14 @@ def _difference(first: Catalog, second: Catalog, name: str, other_name: str) -> 
 
 
 def _fault(migration: Migration, problem: str, remedy: str) -> Fault:
-    return Fault(str(migration.down.path), migration.down.line, "", problem, remedy)
+    return Fault(typed_path(migration.down.path), migration.down.line, "", problem, remedy)
 
 
 def _fault_of(error: MigrationFailed, pending: Sequence[Migration]) -> Fault:
     migration = next((failed for failed in pending if failed.version == error.failed), pending[-1])
-    return Fault(str(migration.path), None, migration.version, str(error), "mend it before it meets the real database")
+    return Fault(
+        typed_path(migration.path), None, migration.version, str(error), "mend it before it meets the real database"
+    )
 
 
 def _not_restored(migration: Migration, changed: str) -> Fault:

@@ -264,5 +264,8 @@ def _within(texts: Sequence[str], limit: int) -> list[str]:
 def _first_line(text: str) -> str:
     """What a person needs first: the first line, with the first fault where it only counts faults."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-    kept = lines[:2] if _COUNTS.search(lines[0]) else lines[:1]
-    return " ".join(kept)[:300]
+    counted = _COUNTS.search(lines[0]) and len(lines) > 1
+    if not counted:
+        return lines[0][:300]
+    begin = lines[0] if lines[0].endswith(" 1 fault") else f"{lines[0]}, the first:"
+    return f"{begin} {lines[1]}"[:300]

@@ -7,17 +7,23 @@ fails is its step's failure, whatever the step's own call comes to.
 from __future__ import annotations
 
 import dataclasses
+import logging
+import os
 from collections.abc import Callable, Generator
+from types import TracebackType
 from typing import Any
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry  # pytest offers no public way to a traceback's arguments
 
+from pytest_deploy.errors import Failed, Refused, UsageError
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.configuration import SUITES
 from pytest_deploy.plugin.service_output import remember_service, service_output
 from pytest_deploy.record.plain_text import stated, words_of
 from pytest_deploy.record.redaction import NOT_WRITTEN, redacted
 
+_log = logging.getLogger(__name__)
 _IN_CALL = pytest.StashKey[bool]()
 _FAILED_SUBTESTS = pytest.StashKey[list[str]]()
 _SKIPPED_SUBTESTS = pytest.StashKey[list[str]]()
@@ -38,6 +44,7 @@ class StepReports:
         try:
             if call.excinfo is not None:
                 self._environment.redact_error(call.excinfo.value)
+                _end_at_the_step(call.excinfo.value)
             report = yield
         except BaseException as error:  # noqa: BLE001 -- a `__repr__` of somebody else's may raise anything, SystemExit too
             report = _without_traceback(item, call, error)
@@ -112,6 +119,30 @@ def _as_errors_go() -> Generator[None, object, object]:
             kind = type(type(error).__name__, (Exception,), {"__module__": type(error).__module__})
             raise kind(words_of(error)).with_traceback(error.__traceback__) from None
         raise
+
+
+_SAYS_IT_ALL = (UsageError, Refused, Failed)
+_SUITES = f"{os.sep}{SUITES}{os.sep}"
+
+
+def _end_at_the_step(error: BaseException) -> None:
+    """A refusal's words are written for who must act: its traceback ends in the step, without our own modules' lines.
+
+    The whole traceback is in the log, for `--log-level=DEBUG`.
+    """
+    if not isinstance(error, _SAYS_IT_ALL):
+        return
+    last: TracebackType | None = None
+    at = error.__traceback__
+    while at is not None:
+        if _SUITES in at.tb_frame.f_code.co_filename:
+            last = at
+        at = at.tb_next
+    if last is None or last.tb_next is None:
+        return
+    _log.debug("the whole of it", exc_info=error)
+    last.tb_next = None
+    error.__cause__, error.__suppress_context__ = None, True
 
 
 def _cut_texts(value: Any, redact: Callable[[str], str]) -> Any:

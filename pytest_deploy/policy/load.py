@@ -23,7 +23,7 @@ from pytest_deploy.errors import ConfigurationError, Fault
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.validation import did_you_mean, validate
 from pytest_deploy.policy.yaml_source import Node, Scalar, overlay, read
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import Workspace, typed_path
 
 ENVIRONMENTS = "environments"
 EXTENDS = "extends"
@@ -116,7 +116,7 @@ def read_document(path: Path, remedy: str) -> tuple[Node, list[Fault]]:
 
     Raises ConfigurationError where nothing of it can be read; `remedy` is for a path that leads nowhere.
     """
-    shown = _shown(path)
+    shown = typed_path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -260,14 +260,6 @@ def _placed(value: Any, at: Node, key: str) -> Node:
     if isinstance(value, Mapping):
         value = {name: _placed(child, at, f"{key}.{name}".lstrip(".")) for name, child in value.items()}
     return Node(value, at.file, at.line, key)
-
-
-def _shown(path: Path) -> str:
-    """The path as a reader would type it."""
-    try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return str(path)
 
 
 def _parse_settings(sets: Sequence[str]) -> tuple[Mapping[str, str], list[Node], list[Fault]]:

@@ -151,7 +151,7 @@ def _serving(environment: Environment) -> str:
         return f"not known: {_one_line(error)}"
     if now.release is None:
         return f"nothing yet: {now.revision} answered 503"
-    schema = now.migrations[-1] if now.migrations else "none"
+    schema = now.migrations[-1] if now.migrations else "of no migration"
     name = environment.policy.service.name
     # The embedded platform ends with what opened it.
     workspace = environment.workspace

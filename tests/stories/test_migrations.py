@@ -57,6 +57,10 @@ def test_migration_that_breaks_in_rehearsal_never_touches_the_environment(deploy
 
     assert_ended(checkout, ran, code=1, outcome="failed")
     assert checkout.failing() == {REHEARSE}
+    assert "migrations/0008_half.sql:" in ran.stdout
+    assert f"{checkout.path}/migrations" not in ran.stdout, "a path as its reader would type it"
+    assert "pytest_deploy/suites/preflight/test_migrations.py:" in ran.stdout, "the step that was refused"
+    assert "pytest_deploy/migrate/" not in ran.stdout, "none of our own modules: the message says what to do"
     assert not [data for data in checkout.said("step.started") if data["changes"]]
     assert checkout.standing() == deployed.standing
     opened = checkout.said("run.opened")[0]

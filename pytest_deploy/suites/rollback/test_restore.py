@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+from pathlib import Path
+
 import pytest
 
 from pytest_deploy import Baseline, Migrations, RollbackExecutor, StepRecord
+
+SHOWN_LINES = 30
 
 pytestmark = pytest.mark.requirement("REQ-o00043-I")
 
@@ -45,9 +50,23 @@ def test_traffic_is_what_it_was(rollback: RollbackExecutor, baseline: Baseline, 
     record.verified()
 
 
+def _difference(before: Path, now: str) -> list[str]:
+    """What the schema has lost (-) and got (+), as far as it was kept before and a person reads on."""
+    if not before.is_file():
+        return ["schema/before.sql was not kept: nothing had moved the schema yet"]
+    lines = difflib.unified_diff(before.read_text(encoding="utf-8").splitlines(), now.splitlines(), n=0, lineterm="")
+    changed = [line for line in lines if line[1:].strip() and not line.startswith(("---", "+++", "@@"))]
+    more = [f"and {len(changed) - SHOWN_LINES} lines more"] if len(changed) > SHOWN_LINES else []
+    return [*changed[:SHOWN_LINES], *more]
+
+
 def test_schema_is_what_it_was(migrations: Migrations, baseline: Baseline, record: StepRecord) -> None:
     found = migrations.schema()
 
-    record.expect(baseline.schema_sha256, found.sha256)
-    assert found.sha256 == baseline.schema_sha256
+    difference = _difference(record.folder.path / "schema" / "before.sql", found.text)
+    record.expect(
+        {"schema": baseline.schema_sha256},
+        {"schema": found.sha256, **({"difference": difference} if found.sha256 != baseline.schema_sha256 else {})},
+    )
+    assert found.sha256 == baseline.schema_sha256, "\n".join(["the schema is not what it was:", *difference])
     record.verified()

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_deploy.pipeline.step_record import StepRecord
-from pytest_deploy.plugin.recorder import _outcome, _within
+from pytest_deploy.plugin.recorder import _first_line, _outcome, _within
 
 
 def report(when: str, outcome: str, longrepr: object = None, **more: object) -> pytest.TestReport:
@@ -62,3 +62,16 @@ def test_warnings_are_as_many_as_fit_and_the_rest_is_counted() -> None:
     assert len(kept) == 5
     assert kept[-1] == "and 26 more"
     assert _within(["a", "b"], 8000) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "said, first",
+    [
+        ("trial: 2 faults\n  a.sql:5: x\n  b.sql:5: y", "trial: 2 faults, the first: a.sql:5: x"),
+        ("trial: 1 fault\n  a.sql:5: x", "trial: 1 fault a.sql:5: x"),
+        ("it broke\nand more of it", "it broke"),
+        ("", ""),
+    ],
+)
+def test_of_several_faults_the_first_stands_in_the_cause_and_is_called_so(said: str, first: str) -> None:
+    assert _first_line(said) == first
