@@ -24,6 +24,10 @@ def restore_saved(
     sha256: Annotated[
         str | None, typer.Option(metavar="DIGEST", help="the file's digest; else the one that the record names")
     ] = None,
+    *,
+    equal_rows: Annotated[
+        bool, typer.Option("--equal-rows", help="also where a table without a key holds rows like all of them already")
+    ] = False,
 ) -> None:
     """Put rows that a rollback saved back into their table, all or none; only where policy asks for no approval."""
     with opened(env) as (environment, migrations):
@@ -35,7 +39,9 @@ def restore_saved(
         if table is None:
             raise UsageError(f"the record knows no rows saved in {file}; say where they belong: --table NAME")
         with under_lease(environment):
-            restored = migrations.restore_saved(file, table=table, sha256=sha256 or recorded.get("sha256"))
+            restored = migrations.restore_saved(
+                file, table=table, sha256=sha256 or recorded.get("sha256"), equal_rows=equal_rows
+            )
         typer.echo(f"{restored.count} rows of {restored.table} restored (sha256 {restored.sha256[:16]}…)")
         if restored.generated:
             typer.echo(f"  the table makes {', '.join(restored.generated)} itself")

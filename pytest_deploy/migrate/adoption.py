@@ -23,6 +23,7 @@ from pytest_deploy.migrate.readable_diff import readable
 from pytest_deploy.migrate.session import Connection, connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 from pytest_deploy.migrate.trial_place import TrialPlace, Where, choose, require_no_named_effects
+from pytest_deploy.workspace import typed_path
 
 _SHOWN_LINES = 40
 
@@ -53,6 +54,8 @@ def examine(
         if ledger.installed(connection):
             raise _refused("database", "its history is kept here already", "there is nothing to adopt")
         tool, history = ledger.history_of_others(connection)
+        if not history and baseline is None:
+            raise _without_history(ledger.histories_elsewhere(connection))
         catalog = read_catalog(rows_of(connection))
     files = _exempt(folder, _last(tool, history, baseline))
     migrations = _taken(read_migrations(folder, files), history, baseline)
@@ -72,11 +75,16 @@ def _refused(place: str, problem: str, remedy: str) -> MigrationsRefused:
     return MigrationsRefused("adoption", [Fault(place, None, "", problem, remedy)])
 
 
+def _without_history(elsewhere: Sequence[str]) -> MigrationsRefused:
+    problem, remedy = "it has no history of dbmate's or pgmigrate's", f"say what it holds: `{ADOPT_BASELINE}`"
+    if elsewhere:
+        problem += f" in the schema public; {' and '.join(elsewhere)} looks like one"
+        remedy = f"if it is: `alter table {elsewhere[0]} set schema public`, then again; if not, {remedy}"
+    return _refused("database", problem, remedy)
+
+
 def _last(tool: Tool, history: Sequence[Applied], baseline: str | None) -> int:
     """The newest number that is taken over."""
-    if not history and baseline is None:
-        problem = "it has no history of dbmate's or pgmigrate's"
-        raise _refused("database", problem, f"say what it holds: `{ADOPT_BASELINE}`")
     if history and baseline is not None:
         problem = f"it has {tool}'s history, up to {history[-1].version}, and a baseline was given"
         raise _refused("database", problem, "leave --baseline out")
@@ -100,6 +108,7 @@ def _exempt(folder: Path, last: int) -> dict[str, str]:
 def _taken(migrations: Sequence[Migration], history: Sequence[Applied], baseline: str | None) -> tuple[Migration, ...]:
     """The migrations that the database is said to hold."""
     if baseline is None:
+        _require_no_hole(migrations, history)
         pending = ledger.pending(migrations, history)
         return tuple(migrations[: len(migrations) - len(pending)])
     taken = tuple(migration for migration in migrations if migration.number <= int(baseline))
@@ -107,6 +116,19 @@ def _taken(migrations: Sequence[Migration], history: Sequence[Applied], baseline
         known = ", ".join(migration.version for migration in migrations) or "none"
         raise _refused(f"--baseline {baseline}", "there is no such migration", f"known: {known}")
     return taken
+
+
+def _require_no_hole(migrations: Sequence[Migration], history: Sequence[Applied]) -> None:
+    """Raises MigrationsRefused where a file stands before the newest applied one, and the other tool never applied it."""
+    done = {row.number for row in history}
+    holes = [migration for migration in migrations if migration.number < max(done) and migration.number not in done]
+    if holes:
+        problem = f"the history holds later versions, up to {history[-1].version}, and not this one"
+        remedy = (
+            "apply it by the tool that kept the history, or remove the file; where the database holds its change already, "
+            "write its version into that tool's table"
+        )
+        raise MigrationsRefused("adoption", [Fault(typed_path(one.path), None, "", problem, remedy) for one in holes])
 
 
 def _schema_of(place: TrialPlace, migrations: Sequence[Migration], actor: str) -> Catalog:

@@ -106,6 +106,15 @@ def history_of_others(connection: Connection) -> tuple[Tool, tuple[Applied, ...]
     return "none", ()
 
 
+def histories_elsewhere(connection: Connection) -> tuple[str, ...]:
+    """Tables of other schemas that have the name and columns of a history of dbmate's or pgmigrate's, qualified and quoted."""
+    found = []
+    for _, table, shape, _ in _OTHERS:
+        rows = connection.execute(_ELSEWHERE, (table.split(".")[1],)).fetchall()
+        found += [name for name, columns in rows if set(columns) == set(shape)]
+    return tuple(found)
+
+
 def _require_versions(connection: Connection, table: str) -> None:
     """Each row of another tool's table names a version of its own. Raises MigrationsRefused."""
     query = composed.SQL("select version::text from {} order by 1").format(composed.Identifier(*table.split(".")))
@@ -139,6 +148,13 @@ _VERSION: Final = re.compile(r"[0-9]{1,18}")
 _SHAPE: Final = """
 select array_agg(attname::text order by attnum) from pg_attribute a join pg_class c on c.oid = a.attrelid
 where c.oid = to_regclass(%s) and c.relkind = 'r' and attnum > 0 and not attisdropped
+"""
+_ELSEWHERE: Final = """
+select format('%%I.%%I', n.nspname, c.relname), array_agg(a.attname::text)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+where c.relname = %s and c.relkind = 'r' and n.nspname not in ('public', 'deploy') and n.nspname !~ '^pg_'
+    and attnum > 0 and not attisdropped
+group by 1 order by 1
 """
 _OTHERS: Final[tuple[tuple[Tool, str, tuple[str, ...], str], ...]] = (
     (

@@ -202,9 +202,9 @@ class Migrations:
         """Undo all that is applied but the versions `to`, latest first; rows that a down loses are saved first."""
         return rollback.roll_back(self._owner, self.files(), to=to, actor=self.actor, save_into=save_into)
 
-    def restore_saved(self, file: Path, *, table: str, sha256: str | None) -> Restored:
+    def restore_saved(self, file: Path, *, table: str, sha256: str | None, equal_rows: bool = False) -> Restored:
         """Put rows that a rollback saved back into their table, all or none. Raises UsageError, Refused."""
-        return restore.restore_saved(self._owner, file, table=table, sha256=sha256)
+        return restore.restore_saved(self._owner, file, table=table, sha256=sha256, equal_rows=equal_rows)
 
     def admit_service(self) -> Membership | None:
         """Give the role that the service runs under the rights of policy's `database.service_group`; None where it names none.

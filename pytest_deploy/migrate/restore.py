@@ -48,13 +48,16 @@ class Restored:
     """Hex, of the file."""
 
 
-def restore_saved(conninfo: str, file: Path, *, table: str, sha256: str | None = None) -> Restored:
+def restore_saved(
+    conninfo: str, file: Path, *, table: str, sha256: str | None = None, equal_rows: bool = False
+) -> Restored:
     """Put the rows of a saved file into `table`, in one transaction.
 
     Triggers of the table run as for any other row. Sequences that the table's columns own are moved past what came back.
+    `equal_rows`: also where the table has no key and holds as many rows like each of them already.
 
     Raises UsageError (no such file, or it has no head line), Refused (the file is not the one that was saved, the table or a
-    column is not there, a key is there already, a constraint refuses; another runner did not end).
+    column is not there, a key or every row is there already, a constraint refuses; another runner did not end).
     """
     found = _digest(file)
     if sha256 is not None and found != sha256.lower():
@@ -62,7 +65,7 @@ def restore_saved(conninfo: str, file: Path, *, table: str, sha256: str | None =
     names = _head(file)
     with sole_runner(conninfo), connect(conninfo) as connection:
         return attempt(
-            lambda: _restore(connection, file, names, table, found),
+            lambda: _restore(connection, file, names, table, found, equal_rows=equal_rows),
             lambda reason: Refused(f"the rows of {file} do not go into {table}: {reason}; nothing was restored"),
         )
 
@@ -87,7 +90,9 @@ def _head(file: Path) -> list[str]:
     return names
 
 
-def _restore(connection: Connection, file: Path, names: Sequence[str], wanted: str, digest: str) -> Restored:
+def _restore(
+    connection: Connection, file: Path, names: Sequence[str], wanted: str, digest: str, *, equal_rows: bool
+) -> Restored:
     # 1. The table and its columns, as they are now.
     target = connection.execute(_TARGET.encode(), (wanted,)).fetchone()
     if target is None:
@@ -114,8 +119,14 @@ def _restore(connection: Connection, file: Path, names: Sequence[str], wanted: s
     ((count,),) = connection.execute("select count(*) from pg_temp.deploy_saved").fetchall()
     # 3. Nobody writes to the table meanwhile, and no key is there already.
     connection.execute(f"lock table {table} in share row exclusive mode".encode())
-    for (key,) in connection.execute(_KEYS.encode(), (oid,)).fetchall():
-        if set(key) <= set(own) and (there := _already_there(connection, table, key)):
+    keys = [key for (key,) in connection.execute(_KEYS.encode(), (oid,)).fetchall() if set(key) <= set(own)]
+    if count and not keys and not equal_rows and _all_there(connection, table, own):
+        raise Refused(
+            f"{table} has no key, and rows like all {count} are in it already: they may have been restored before; nothing was "
+            "restored; where they are others all the same, add --equal-rows"
+        )
+    for key in keys:
+        if there := _already_there(connection, table, key):
             raise Refused(
                 f"{there} of {count} rows are in {table} already, by its key ({', '.join(key)}); nothing is overwritten "
                 "and nothing was restored: take out of a copy of the file what is there"
@@ -140,6 +151,17 @@ def _already_there(connection: Connection, table: str, key: Sequence[str]) -> in
     query = sql.SQL("select count(*) from pg_temp.deploy_saved saved where exists (select from {} own where {})")
     ((count,),) = connection.execute(query.format(sql.SQL(table), same)).fetchall()
     return int(count)
+
+
+def _all_there(connection: Connection, table: str, own: Sequence[str]) -> bool:
+    """Whether the table holds each saved row at least as often as the file does."""
+    query = sql.SQL(
+        "select count(*) from (select row({0})::text as content, count(*) as number from pg_temp.deploy_saved group by 1) saved"
+        " left join (select row({0})::text as content, count(*) as number from {1} group by 1) own using (content)"
+        " where saved.number > coalesce(own.number, 0)"
+    )
+    ((missing,),) = connection.execute(query.format(_list(own), sql.SQL(table))).fetchall()
+    return int(missing) == 0
 
 
 def _move_past(connection: Connection, table: str, name: str, sequence: str) -> None:

@@ -36,6 +36,8 @@ select was.place from (
 ) now on now.content = was.content
 where was.gone or was.number > coalesce(now.count, 0)
 """
+_NUMERIC: Final = 1700
+"""The oid of `numeric`, the same on every server."""
 _T = TypeVar("_T")
 _Places = Sequence[tuple[Table, Sequence[sql.Composable]]]
 """Where rows lie, and for each place the expressions to read there."""
@@ -191,7 +193,9 @@ def _copy(connection: Connection, change: Touched) -> None:
 def _loss_of_content(connection: Connection, change: Touched, differing: tuple[str, ...]) -> Loss:
     """Rows of the copy that are not there any more as they were, as often as they were."""
     copy, lost = _named("before", change.root), _named("lost", change.root)
-    then = _content([_as_text(sql.SQL("held.{}").format(sql.Identifier(column.name))) for column in change.compared])
+    then = _content(
+        [_as_text(sql.SQL("held.{}").format(sql.Identifier(column.name)), column) for column in change.compared]
+    )
     gone = [sql.SQL("held.{} is not null").format(sql.Identifier(name)) for name in change.dropped]
     names = [sql.SQL("now.c{}").format(sql.SQL(str(number))) for number in range(len(change.compared))]
 
@@ -273,12 +277,14 @@ def _rows(places: _Places) -> sql.Composable:
 def _text(value: sql.Composable, column: Column) -> sql.Composable:
     """A value as text that is the same for the same value alone, whatever the column's collation holds for equal."""
     if not column.made_here:
-        return _as_text(value)
+        return _as_text(value, column)
     # As COPY writes it: a cast to text may be anybody's. A composite value of nulls is a value.
     return sql.SQL("""case when {0} is distinct from null then format('%s', {0}) collate "C" end""").format(value)
 
 
-def _as_text(value: sql.Composable) -> sql.Composable:
+def _as_text(value: sql.Composable, column: Column) -> sql.Composable:
+    if column.type_id == _NUMERIC:  # 2.5000 and 2.50 are the same number
+        value = sql.SQL("trim_scale({})").format(value)
     return sql.SQL('{}::text collate "C"').format(value)
 
 

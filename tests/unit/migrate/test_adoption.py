@@ -112,7 +112,7 @@ def test_files_and_history_must_be_the_same(each_database: str, tmp_path: Path) 
     folder = old_folder(tmp_path)
     as_dbmate_left_it(each_database)
     (folder / "20240103000000_late.sql").write_text((folder / PLAIN[0]).read_text(encoding="utf-8"), encoding="utf-8")
-    assert "20240103000000_late.sql: it comes late" in refused(each_database, folder)
+    assert "20240103000000_late.sql: the history holds later versions" in refused(each_database, folder)
     (folder / "20240103000000_late.sql").unlink()
     (folder / PLAIN[0]).unlink()
     assert f"version {PLAIN[0][:14]} is applied, and its file is gone" in refused(each_database, folder)
@@ -134,6 +134,29 @@ def test_a_baseline_is_declared_where_no_tool_kept_a_history(each_database: str,
     assert versions(each_database) == ["0001", "0002", "0003"]
     with pytest.raises(MigrationsRefused, match="its history is kept here already"):
         adoption.examine(each_database, folder, actor="ann")
+
+
+def test_a_hole_in_the_history_is_named_with_what_fills_it(database: str, tmp_path: Path) -> None:
+    as_dbmate_left_it(database)
+    folder = old_folder(tmp_path)
+    late = folder / "20240115000000_late.sql"
+    late.write_text("-- migrate:up\nselect 1;\n-- migrate:down\nselect 1;\n", encoding="utf-8")
+    said = refused(database, folder)
+    assert "20240115000000_late.sql: the history holds later versions, up to 20240203040506, and not this one" in said
+    assert "apply it by the tool that kept the history" in said
+    assert "renumber" not in said, "a file that another tool may have applied keeps its name"
+    do(database, "insert into schema_migrations values ('20240115000000')")
+    assert len(adopted(database, folder)) == 3
+
+
+def test_a_history_in_another_schema_is_named(database: str, tmp_path: Path) -> None:
+    as_dbmate_left_it(database)
+    do(database, "create schema app", "alter table schema_migrations set schema app")
+    said = refused(database, old_folder(tmp_path))
+    assert "in the schema public; app.schema_migrations looks like one" in said
+    assert "`alter table app.schema_migrations set schema public`" in said
+    do(database, "alter table app.schema_migrations set schema public", "drop schema app")
+    assert len(adopted(database, tmp_path)) == 2
 
 
 def test_a_baseline_beside_a_history_is_refused(each_database: str, tmp_path: Path) -> None:

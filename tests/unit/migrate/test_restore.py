@@ -105,6 +105,20 @@ def test_a_row_that_is_there_already_is_never_overwritten(database: str, saved: 
         restore_saved(database, Path(saved.place), table="t")
 
 
+def test_a_table_without_a_key_does_not_get_the_same_rows_twice_unasked(database: str, tmp_path: Path) -> None:
+    table = ("create table t (note text, data json);\n", "drop table t;\n")
+    wrote = """insert into t values ('one', '{"a": 1}'), ('one', '{"a": 1}'), (null, null)"""
+    saved, before = lose(database, tmp_path, EMPTY, table, wrote=wrote, query="select note from t order by 1")
+    file = Path(saved.place)
+    assert restore_saved(database, file, table="t").count == 3
+    assert rows(database, "select note from t order by 1") == before
+    with pytest.raises(Refused, match=r"public\.t has no key, and rows like all 3 are in it already.*add --equal-rows"):
+        restore_saved(database, file, table="t")
+    do(database, "delete from t where ctid = (select min(ctid) from t where note = 'one')")
+    assert restore_saved(database, file, table="t").count == 3  # one of the two equal rows is missing
+    assert restore_saved(database, file, table="t", equal_rows=True).count == 3
+
+
 def test_another_file_than_the_one_saved_is_refused(database: str, saved: Saved) -> None:
     file = Path(saved.place)
     file.write_text(file.read_text(encoding="utf-8").replace("two", "2nd"), encoding="utf-8")
