@@ -43,7 +43,12 @@ select quote_ident(a.attname), t.typcategory::text, format_type(t.oid, null), a.
        array(select pg_get_constraintdef(k.oid) from pg_constraint k
              where k.contype = 'c' and ((k.conrelid = a.attrelid and a.attnum = any (k.conkey))
                                         or k.contypid in (select oid from base b where b.root = base.root and b.oid <> b.root))
-             order by k.oid)
+             order by k.oid),
+       case when t.typtype = 'c' then (select format('row(%%s)::%%s', string_agg(
+                   case p.typcategory when 'N' then '1' when 'S' then '''a''' when 'B' then 'true' when 'D' then 'now()' else 'null' end
+                   || '::' || format_type(x.atttypid, x.atttypmod), ', ' order by x.attnum), format_type(t.oid, null))
+        from pg_attribute x join pg_type p on p.oid = x.atttypid
+        where x.attrelid = t.typrelid and x.attnum > 0 and not x.attisdropped) end
 from pg_attribute a join base on base.oid = a.atttypid join pg_type t on t.oid = base.root
 where a.attrelid = %s and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity <> 'a'
 order by a.attnum
@@ -99,6 +104,8 @@ class _Column:
     """A query for a value that its foreign key accepts."""
     checks: list[str]
     """Definitions of the CHECKs that name it, and of its domain's."""
+    composite: str | None
+    """A value of its composite type, with something in each attribute whose type is told by its category."""
 
 
 def fill(connection: Connection, left_out: AbstractSet[str] = frozenset()) -> set[str]:
@@ -169,7 +176,8 @@ def _value(column: _Column, kind: int) -> str:
     if column.label is not None:
         return column.label
     guessed = sample_values.candidates(column.checks, column.category)
-    values = (*guessed, *(_BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category) or ()))
+    composite = () if column.composite is None else (column.composite.replace("{", "{{").replace("}", "}}"), "null")
+    values = (*guessed, *composite, *(_BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category) or ()))
     if not values:
         return "default" if column.default else "null"
     unique = f"((extract(epoch from clock_timestamp()) * 1000000)::bigint % 1000000000 + {kind})"

@@ -44,6 +44,11 @@ DAY = (
 )
 # The rows that the trial makes up are of today.
 BY_DAY = ("create table m (id bigint, at date not null) partition by range (at);\n", "drop table m;\n")
+ADDRESSED = (
+    'create type address as (street text, "odd {zip}" varchar(5), since timestamptz, no int); create table home (at address);\n',
+    "drop table home; drop type address;\n",
+)
+ATTRIBUTE = ("alter type address add attribute floor int;\n", "alter type address drop attribute floor;\n")
 PARTITION = ("create table m_all partition of m default;\n", "drop table m_all;\n")
 
 
@@ -54,8 +59,9 @@ PARTITION = ("create table m_all partition of m default;\n", "drop table m_all;\
         (SHORT, CUT, "2 rows of public.visit (note)"),
         (VISIT, DAY, "2 rows of public.visit (day, note)"),
         (BY_DAY, PARTITION, "2 rows of public.m_all (id, at)"),
+        (ADDRESSED, ATTRIBUTE, "2 rows of public.home (at)"),
     ],
-    ids=["deleted", "cut", "updated", "partition"],
+    ids=["deleted", "cut", "updated", "partition", "attribute of a composite type"],
 )
 def test_what_a_down_takes_is_refused_unless_it_is_declared(
     each_database: str, tmp_path: Path, first: tuple[str, str], way: tuple[str, str], what: str
