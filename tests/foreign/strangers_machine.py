@@ -253,7 +253,8 @@ def built_wheel(shared: Path) -> Path:
             shutil.copytree(
                 REPOSITORY / "pytest_deploy", source / "pytest_deploy", ignore=shutil.ignore_patterns("__pycache__")
             )
-            for name in ("pyproject.toml", "README.md"):
+            shutil.copytree(REPOSITORY / "docs", source / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+            for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "GLOSSARY.md"):
                 shutil.copy(REPOSITORY / name, source / name)
             words = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps"]
             subprocess.run(

@@ -64,6 +64,9 @@ def test_a_newcomer_follows_the_page(machine: Machine) -> None:
     page = chapters()
     assert page["Install"][0] == "python -m pip install 'pytest-deploy[local]'", "what the wheel stands for here"
     assert len(page["Begin"]) <= MOST_COMMANDS
+    installed = machine.bin.parent / "share" / "doc" / "pytest-deploy"
+    for name in ("your-repository.md", "decisions/0033-installation.md"):
+        assert (installed / name).read_bytes() == (REPOSITORY / "docs" / name).read_bytes(), "the page is there offline"
     repository = machine.repository("[prices] of::parcels", {"serve.py": SERVICE, "Procfile": "web: python serve.py\n"})
 
     for chapter, commands in page.items():
