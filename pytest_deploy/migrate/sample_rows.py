@@ -176,8 +176,10 @@ def _value(column: _Column, kind: int) -> str:
     if column.label is not None:
         return column.label
     guessed = sample_values.candidates(column.checks, column.category)
-    composite = () if column.composite is None else (column.composite.replace("{", "{{").replace("}", "}}"), "null")
-    values = (*guessed, *composite, *(_BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category) or ()))
+    composite: tuple[str, ...] = ()
+    if column.composite is not None:
+        composite = (column.composite.replace("{", "{{").replace("}", "}}"), "null")
+    values: tuple[str, ...] = (*guessed, *composite, *(_BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category) or ()))
     if not values:
         return "default" if column.default else "null"
     unique = f"((extract(epoch from clock_timestamp()) * 1000000)::bigint % 1000000000 + {kind})"
