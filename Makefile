@@ -10,7 +10,7 @@ WORKERS ?= 4
 # Compiled modules are kept, whatever the shell says: without them each of the many processes compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo rehearse test coverage lint reference faults scale bench clean
+.PHONY: demo rehearse test coverage lint reference infrastructure faults scale bench clean
 
 demo: $(VENV)/demo.installed  ## deploy the reference service to the embedded platform
 	$(BIN)/python -m pytest --deploy-env=local
@@ -34,6 +34,9 @@ reference: $(VENV)/test.installed  ## writes docs/reference.md and the types in 
 	$(BIN)/python docs/generate_reference.py
 	$(BIN)/python docs/generate_event_types.py
 
+infrastructure: $(VENV)/infrastructure.installed  ## Pulumi, built from Go modules, and its SDK: what the tests of infrastructure/ want; 220 MB
+	.ci/pulumi/build
+
 faults: $(VENV)/test.installed  ## every fault, not a sample
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal -m faults
 
@@ -52,6 +55,13 @@ $(VENV)/%.installed: requirements/%.txt requirements/pip.txt requirements/pgmigr
 	$(PIP) --require-hashes --no-deps -r requirements/$*.txt
 	$(PIP) --require-hashes --no-deps --no-build-isolation -r requirements/pgmigrate.txt
 	$(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+# In an environment of its own: Pulumi's SDK holds protobuf below 7, and pulumi-gcp is larger than all the rest.
+$(VENV)/infrastructure.installed: requirements/infrastructure.txt requirements/pip.txt
+	test -x $(VENV)/infrastructure/bin/python || $(PYTHON) -m venv $(VENV)/infrastructure
+	$(VENV)/infrastructure/bin/python -m pip --quiet --disable-pip-version-check install --no-compile --require-hashes -r requirements/pip.txt
+	$(VENV)/infrastructure/bin/python -m pip --quiet --disable-pip-version-check install --no-compile --require-hashes --no-deps -r requirements/infrastructure.txt
 	touch $@
 
 clean:  ## forget the virtual environment; the record in reports/ stays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -24,7 +25,12 @@ def needs(program: str) -> None:
     """Skip where the program is missing, saying what to install; under CI=true that is a failure."""
     if shutil.which(program) is not None:
         return
-    missing = f"{program} is missing: install {_PACKAGES[program]}"
+    missing(program, f"install {_PACKAGES[program]}")
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """Skip, saying what is missing and what to do; under CI=true that is a failure."""
+    message = f"{what} is missing: {remedy}"
     if os.environ.get("CI") == "true":
-        pytest.fail(missing)
-    pytest.skip(missing)
+        pytest.fail(message)
+    pytest.skip(message)
