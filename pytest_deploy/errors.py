@@ -8,10 +8,13 @@
     ├── Refused                           exit 1   it may not go now; the environment is as it was
     │   ├── RequestRefused                         gates refused an approved request, or it drifted; the record says why
     │   ├── LeaseHeld                              another run holds the lease, by whom and until when
+    │   ├── StackLocked                            another update holds the Pulumi stack, or died with its lock
+    │   ├── PendingOperations                      an interrupted update of the stack was not made good
     │   └── MigrationsRefused                      the files or the history are faulty: every fault, with file and line
     ├── Failed                            exit 1   it was tried and did not work; carries the state it left
     │   ├── MigrationFailed                        applied, failed, not run
     │   ├── RevisionFailed                         the new revision never became ready; its last log lines
+    │   ├── InfrastructureFailed                   Pulumi's update did not go through; what was done, what failed
     │   └── PlatformUnavailable                    the platform did not answer, or answered with an error
     ├── Interrupted                       exit 2   a signal, as an ordinary exception in the running step
     ├── RecordError                       exit 3   the record could not be written or is not what it should be
@@ -116,6 +119,18 @@ class LeaseHeld(Refused):
     """Another run holds the environment's lease."""
 
 
+class StackLocked(Refused):
+    """Another update holds the Pulumi stack, or one that died left its lock. `locks` are as Pulumi tells them."""
+
+    def __init__(self, message: str, *, locks: tuple[str, ...]) -> None:
+        self.locks = locks
+        super().__init__(message)
+
+
+class PendingOperations(Refused):
+    """The stack holds operations whose end nobody knows, of an update that was interrupted."""
+
+
 class MigrationsRefused(Faults, Refused):
     """Migration files or history are faulty: every fault, with file and line; what more than three have is said once."""
 
@@ -176,6 +191,14 @@ class RevisionFailed(Failed):
         self.revision = revision
         self.log = log
         super().__init__(message + (f"\nits last output:\n{log}" if log else ""))
+
+
+class InfrastructureFailed(Failed):
+    """An update of the stack did not go through. `done` says what was changed all the same."""
+
+    def __init__(self, message: str, *, done: tuple[str, ...] = ()) -> None:
+        self.done = done
+        super().__init__(message + "".join(f"\n  done: {one}" for one in done))
 
 
 class PlatformUnavailable(Failed):

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from pytest_deploy.platform.infrastructure import Applied, InterruptedUpdate, Preview, Recovered, StackState, Update
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -109,6 +111,49 @@ class Artefacts(Protocol):
 
     def find(self, tag: str) -> str | None:
         """The image that carries this tag, or None."""
+
+
+class Infrastructure(Protocol):
+    """A stack: what lies under the service and the database, changed by running a program of the project.
+
+    `program` is always a folder that holds the program of one commit, e.g. taken from that commit's objects; nothing is
+    written outside it and the stack. Every method raises PlatformUnavailable where the engine does not run or ends with an
+    error, and StackLocked where another update holds the stack.
+    """
+
+    def preview(self, program: Path) -> Preview:
+        """What `apply` would do. Raises PendingOperations where an interrupted update was not made good."""
+
+    def apply(
+        self, program: Path, *, approved: Preview, may_destroy: frozenset[str], message: str, deadline_s: float
+    ) -> Applied:
+        """Carry out a preview that people approved; another than that is refused before anything is changed.
+
+        Raises Refused (nothing was changed), InfrastructureFailed (what was done and what not).
+        """
+
+    def restore(self, program: Path, *, to: StackState, message: str, deadline_s: float) -> Applied:
+        """Run the program of the last good release, until the state is `to` again.
+
+        Raises ManualInterventionRequired where it cannot be, or is not.
+        """
+
+    def state(self, program: Path) -> StackState:
+        """The stack's state, with what is pending."""
+
+    def refresh(self, program: Path, *, message: str) -> tuple[str, ...]:
+        """Read what is really there into the state; URNs of what had been changed or was gone."""
+
+    def history(self, program: Path, count: int = 10) -> tuple[Update, ...]:
+        """The last updates, newest first."""
+
+    def recover(
+        self, program: Path, *, interrupted: InterruptedUpdate, message: str, ids: Mapping[str, str] | None = None
+    ) -> Recovered:
+        """Make good what a killed update left: its locks, and operations that nobody knows the end of.
+
+        `ids` tells what a person looked up (URN -> id). Raises ManualInterventionRequired where something is left that no rule decides.
+        """
 
 
 @dataclass(frozen=True)

