@@ -179,7 +179,11 @@ def _value(column: _Column, kind: int) -> str:
     composite: tuple[str, ...] = ()
     if column.composite is not None:
         composite = (column.composite.replace("{", "{{").replace("}", "}}"), "null")
-    values: tuple[str, ...] = (*guessed, *composite, *(_BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category) or ()))
+    values: tuple[str, ...] = (
+        *guessed,
+        *composite,
+        *(_BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category) or ()),
+    )
     if not values:
         return "default" if column.default else "null"
     unique = f"((extract(epoch from clock_timestamp()) * 1000000)::bigint % 1000000000 + {kind})"
