@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": "init.init",
     "doctor": "doctor.doctor",
     "run": "run.run",
+    "plan": "plan.plan",
     "rehearse": "rehearse.rehearse",
     "approve": "approve.approve",
     "reject": "approve.reject",

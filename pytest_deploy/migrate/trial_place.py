@@ -25,6 +25,7 @@ from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import Connection, Rows, attempt, connect, scratch_database, server_message
 from pytest_deploy.migrate.state import begin_like
 from pytest_deploy.migrate.trial_server import server_programs, throw_away_server
+from pytest_deploy.workspace import typed_path
 
 Where = Literal["server", "beside"]
 """In a server of its own, or beside the target."""
@@ -186,7 +187,7 @@ def choose(
     return OwnServer(
         target=target,
         programs=found,
-        why=f"PostgreSQL {target.major} of {found}",
+        why=f"PostgreSQL {target.major} of {typed_path(found)}",
         applied=[migration.up.sql for migration in applied],
         pending=[migration.up.sql for migration in pending],
         options=str(conninfo_to_dict(conninfo).get("options") or ""),

@@ -1,0 +1,110 @@
+"""`pytest-deploy plan`: run the plan of a release, or show the newest one as Markdown."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_deploy.commands import Env, Rehearse, print_lines
+from pytest_deploy.errors import MigrationsRefused, Refused
+from pytest_deploy.history.history import History, RunEvents
+from pytest_deploy.history.runs import RunQuery
+from pytest_deploy.migrate.migration_folder import read_migrations
+from pytest_deploy.migrate.trial_result import Trial
+from pytest_deploy.pipeline.plan import PLANNED_DIFF
+from pytest_deploy.policy.load import policy_of
+from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record import stored_file
+from pytest_deploy.record.event import of_type
+from pytest_deploy.record.events import RequestMade, RunDecided, RunOpened, given
+from pytest_deploy.record.open_record import record_store
+from pytest_deploy.release.request import stored_request
+from pytest_deploy.reports.plan_summary import Planned, plan_summary
+from pytest_deploy.workspace import Workspace, program_command
+
+_INDEX = Path(".deploy") / "history"
+_TRIAL = "schema/rehearsal.json"
+
+
+def plan(
+    env: Env,
+    *,
+    rehearse: Rehearse = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="run nothing: print the newest plan as Markdown, for a job or a comment")
+    ] = False,
+    rest: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST OPTIONS]")] = None,
+) -> None:
+    """Plan a release: what would go, tried, and the request that people sign; `--summary` shows the newest plan as Markdown."""
+    if not summary:
+        from pytest_deploy.commands.run import run
+
+        run(env, rehearse=rehearse, pipeline="plan", rest=rest)
+        return
+    workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
+    policy = policy_of(workspace)
+    record = record_store(workspace, policy)
+    none = Refused(f"{env} has no plan on record: `{workspace.command_line('run', '--pipeline', 'plan')}`")
+    if next(iter(record.names("log/")), None) is None:
+        raise none
+    store = record.folder()
+    with History({env: store}, _INDEX) as history:
+        newest = history.runs(RunQuery(pipelines=("plan",)), limit=1).runs
+        if not newest:
+            raise none
+        planned = _planned(store, history.show(newest[0].row.run), history)
+    try:
+        migrations = () if policy.migrations is None else read_migrations(workspace.root / policy.migrations)
+    except MigrationsRefused:  # the plan says what is wrong with them
+        migrations = ()
+    print_lines(plan_summary(planned, migrations, _next(planned, policy)).splitlines())
+
+
+def _planned(store: Path, shown: RunEvents, history: History) -> Planned:
+    run = shown.events[0].run
+    decided = next((decided for _, decided in of_type(shown.events, RunDecided)), None)
+    named = None if decided is None else given(decided.request, None)
+    trial = stored_file.file_of(store, f"runs/{run}/{_TRIAL}")
+    tried = Trial.from_json(stored_file.read(trial).decode()) if trial.is_file() else None
+    if named is None:
+        return Planned(run, shown.events, None, "", tried, "")
+    made = [event for event, _ in of_type(history.show(named).events, RequestMade)]
+    request = stored_request(store, named, made).parsed
+    return Planned(
+        run,
+        shown.events,
+        request,
+        made[-1].read(RequestMade).request_sha256,
+        tried,
+        _difference(store, request["plan"]),
+    )
+
+
+def _difference(store: Path, plan: dict[str, str] | None) -> str:
+    """The schema's difference that the request names by its digest. Raises Refused where it is another."""
+    if plan is None:
+        return ""
+    place = stored_file.file_of(store, f"runs/{plan['run']}/{PLANNED_DIFF}")
+    content = stored_file.read(place)
+    if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
+        raise Refused(f"{place} is not the diff the request names: somebody changed it; verify the record")
+    return content.decode()
+
+
+def _next(planned: Planned, policy: Policy) -> list[str]:
+    """What to type: by people who approve, then by whoever runs it."""
+    if planned.request is None:
+        return []
+    name = planned.request["run"]
+    opened = next(opened for _, opened in of_type(planned.events, RunOpened))
+    settings = [f"--deploy-set={key}={value}" for key, value in given(opened.sets, {}).items()]
+    rehearse = ["--deploy-rehearse"] if opened.rehearsal else []
+    approve = [program_command("approve", name)] if policy.approval.roles else []
+    return [
+        *approve,
+        shlex.join(["pytest", f"--deploy-env={policy.environment}", *rehearse, *settings, f"--deploy-run={name}"]),
+    ]
