@@ -24,6 +24,7 @@ from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.registry import Gatekeeper, earliest
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
+from pytest_deploy.policy.policy import StagingSmoke
 from pytest_deploy.program import NAME, hand_down
 from pytest_deploy.release import source
 from pytest_deploy.release.candidate import ReleaseCandidate
@@ -56,8 +57,8 @@ def rehearse(env: Annotated[str, typer.Argument(metavar="ENV")] = "production") 
     smoke = environment.policy.staging_smoke
     staging = [smoke.environment] if smoke is not None and smoke.environment else []
     with _platforms_open(*staging, env):
-        for staged in staging:
-            _deploy(staged, at - STAGED_BEFORE)
+        if smoke is not None and staging:
+            _stage(smoke.environment, smoke, at)
         _deploy(env, at)
 
     # 3. What was recorded verifies.
@@ -98,9 +99,23 @@ def _next_open(environment: Environment) -> datetime:
     return start.at
 
 
+def _stage(name: str, rule: StagingSmoke, at: datetime) -> None:
+    """Deployed there as long before as it has to soak; smoked again where it is too old by then."""
+    soak, allowed = timedelta(hours=rule.soak_h), timedelta(hours=rule.within_h)
+    # Its smoke ends some minutes after it begins: a soak counts from there.
+    began = at - max(STAGED_BEFORE, soak + STAGED_BEFORE if soak else soak)
+    _deploy(name, began)
+    if at - began >= allowed:
+        _run("pytest", *_options(name), "--deploy-pipeline=smoke", f"--deploy-at={_instant(at - STAGED_BEFORE)}")
+
+
+def _options(name: str) -> list[str]:
+    return [f"--deploy-env={name}", "--deploy-rehearse", *(f"--deploy-set={setting}" for setting in SHORTENED)]
+
+
 def _deploy(name: str, at: datetime) -> None:
     """Plan, sign for every role, run."""
-    options = [f"--deploy-env={name}", "--deploy-rehearse", *(f"--deploy-set={setting}" for setting in SHORTENED)]
+    options = _options(name)
     _run("pytest", *options, "--deploy-pipeline=plan", f"--deploy-at={_instant(at)}")
     environment = _environment(name)
     commit = source.read(Path.cwd()).commit

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ def judge(
     rehearsal: bool = False,
     first: str = "deploy",
 ) -> Verdict:
-    """Whether the newest smoke of `candidate` passed, at most `within_h` hours before `at`.
+    """Whether the newest smoke of `candidate` passed, at most `within_h` hours before `at`, and the first at least `soak_h` before.
 
     An older pass does not outweigh a newer failure. Evidence of the future is no evidence. `first` is the pipeline by which
     a release comes there: a plan, where people approve it.
@@ -110,6 +111,16 @@ def judge(
     if wrong := _wrong(rule, at, candidate, newest):
         reason, remedy, pipeline = wrong
         return grounds.needs_action(reason, f"{remedy}: `{run(pipeline or first)}`")
+    if rule.soak_h:
+        began = _soaks_since(newest_first, newest)
+        inputs |= {"soak_h": rule.soak_h, "soaks_since": {"run": began.run, "at": stamp(began.at)}}
+        soaked = began.at + timedelta(hours=rule.soak_h)
+        if at < soaked:
+            return grounds.waits(
+                f"{rule.environment} has had it since {moment(began.at)}, {span(at - began.at)}; "
+                f"{span(timedelta(hours=rule.soak_h))} are asked for, until {moment(soaked)}",
+                soaked,
+            )
     return grounds.passes(
         f"{rule.environment} smoke of run {newest.run} passed {moment(newest.at)}, {span(at - newest.at)} ago, on the same artefact"
     )
@@ -131,6 +142,13 @@ def _wrong(
     if age > allowed:
         return f"{where} smoke is {span(age)} old, {span(allowed)} are allowed", "smoke it again", "smoke"
     return None
+
+
+def _soaks_since(newest_first: Sequence[Evidence], newest: Evidence) -> Evidence:
+    """The first smoke of the unbroken row of passes of one release that ends with `newest`."""
+    row = newest_first[newest_first.index(newest) :]
+    passed = takewhile(lambda smoke: smoke.passed and smoke.release == newest.release, row)
+    return list(passed)[-1]
 
 
 def _differs(candidate: SmokedRelease, smoked: SmokedRelease) -> list[str]:

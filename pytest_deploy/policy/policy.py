@@ -205,6 +205,8 @@ class StagingSmoke(Section):
     """an environment of this file"""
     within_h: Hours
     """hours since its smoke tests passed"""
+    soak_h: Annotated[float, Field(ge=0)] = 0
+    """hours that it must have been there by then, smoked, without a failed smoke or another release in between; 0: none"""
 
 
 class Incidents(Section):
@@ -366,7 +368,7 @@ class Policy(Section):
 
 _LATER = (
     *("administrators", "replaced_steps", "release", "requirements", "secrets"),
-    *("database.trial", "database.seeds", "database.url_variable"),
+    *("database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
 )
 """Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""
 

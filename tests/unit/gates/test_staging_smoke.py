@@ -110,5 +110,48 @@ def test_an_older_pass_does_not_outweigh_a_newer_failure() -> None:
     assert judged(replace(GOOD, at=AT), failed).passed
 
 
+SOAK = StagingSmoke(environment="staging", within_h=24, soak_h=48)
+
+
+def soaked(*evidence: Evidence) -> Verdict:
+    return staging_smoke.judge(SOAK, AT, WANTED, evidence)
+
+
+@pytest.mark.parametrize("hours, passed", [(49, True), (48, True), (47, False)])
+def test_it_must_have_been_there_as_long_as_policy_says_and_still_pass(hours: int, *, passed: bool) -> None:
+    first = replace(GOOD, run="staging-0", at=AT - hours * HOUR)
+
+    verdict = soaked(first, GOOD)
+
+    assert passed == verdict.passed
+    assert verdict.inputs["soaks_since"]["run"] == "staging-0"
+    assert not soaked(first).passed, "an old pass alone is too old"
+
+
+def test_until_it_has_been_there_long_enough_it_waits_and_says_for_how_long() -> None:
+    verdict = soaked(GOOD)
+
+    assert outcome_of(verdict) == (False, "time")
+    assert verdict.earliest_start == AT + 47 * HOUR
+    assert verdict.reason == (
+        "staging has had it since Monday 2026-11-23 14:00 UTC, 1 h; 48 h are asked for, until Wednesday 2026-11-25 14:00 UTC"
+    )
+
+
+@pytest.mark.parametrize(
+    "between",
+    [{"passed": False}, {"release": replace(WANTED, commit="e" * 40)}],
+    ids=["a failed smoke", "another release"],
+)
+def test_what_came_in_between_begins_it_anew(between: dict[str, object]) -> None:
+    first = replace(GOOD, run="staging-0", at=AT - 60 * HOUR)
+    broken = replace(first, run="staging-1", at=AT - 50 * HOUR, **between)  # type: ignore[arg-type]
+    again = replace(GOOD, run="staging-2", at=AT - 49 * HOUR)
+    newest = replace(GOOD, run="staging-3")
+
+    assert soaked(first, broken, again, newest).passed
+    assert not soaked(first, replace(broken, at=AT - 2 * HOUR), newest).passed
+
+
 def test_a_later_smoke_of_something_else_takes_nothing_away() -> None:
     assert judged(GOOD, replace(GOOD, run="staging-2", at=AT, release=replace(WANTED, commit="e" * 40))).passed
