@@ -82,6 +82,7 @@ class TestKilledWithinCreate:
         assert project.stack.state(good) == before
         assert UPLOADS not in project.google.ids(BUCKET)
 
+    @pytest.mark.faults
     def test_what_was_not_made_is_struck_off_because_the_provider_says_so(self, project: Project) -> None:
         before = project.stack.state(project.program)
         good = project.release("good")
@@ -96,6 +97,7 @@ class TestKilledWithinCreate:
         assert [urn.rpartition("::")[2] for urn in recovered.absent] == ["uploads"]
         assert project.stack.state(good) == before
 
+    @pytest.mark.faults
     def test_an_id_that_google_gives_is_asked_of_a_person(self, project: Project) -> None:
         project.edit(*NEW_CHANNEL)
         (known,) = project.google.ids(CHANNEL)
@@ -116,6 +118,7 @@ class TestKilledWithinCreate:
 
 
 class TestKilledWithinUpdate:
+    @pytest.mark.faults
     def test_recovery_reads_what_came_of_it(self, project: Project) -> None:
         good = project.release("good")
         before = project.stack.state(good)
@@ -131,6 +134,7 @@ class TestKilledWithinUpdate:
         project.stack.restore(good, to=before, message="rollback of r-1", deadline_s=DEADLINE_S)
         assert project.google.one(DATABASE)["settings"]["tier"] == "db-custom-1-3840"
 
+    @pytest.mark.faults
     def test_the_death_of_the_run_alone_stops_the_engine_in_order(self, project: Project) -> None:
         """The runner's kill meets the run; the engine hears of it, ends what it began and unlocks the stack."""
         project.edit(*TIER)
@@ -149,6 +153,7 @@ class TestKilledWithinUpdate:
 
 
 class TestLocks:
+    @pytest.mark.faults
     def test_a_lock_of_another_machine_or_time_is_left(self, project: Project) -> None:
         project.edit(*NEW_BUCKET)
         kill_within(project, BUCKET, done_first=True)
@@ -163,6 +168,7 @@ class TestLocks:
         assert len(project.locks()) == 1
         assert len(project.stack.state(project.program).pending) == 1
 
+    @pytest.mark.faults
     def test_a_lock_that_outlived_its_job_is_told_to_the_next_update(self, project: Project) -> None:
         project.edit(*TIER)
         kill_within(project, DATABASE, done_first=True)

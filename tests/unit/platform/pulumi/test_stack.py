@@ -183,6 +183,7 @@ class TestApply:
 
         assert "example-diary-test-uploads" not in project.google.ids(BUCKET)
 
+    @pytest.mark.faults
     def test_a_replacement_is_refused_unless_the_request_names_it(self, project: Project) -> None:
         project.edit(*NEW_BUCKET)
         project.apply()
@@ -225,6 +226,7 @@ class TestApply:
         with pytest.raises(Refused, match="not as it was when its preview was approved"):
             project.apply()
 
+    @pytest.mark.faults
     def test_a_program_that_wants_changes_after_it_was_carried_out_fails(self, project: Project) -> None:
         project.edit(*TIER)
         project.google.answers[DATABASE] = {"maintenanceVersion": "POSTGRES_18.R1"}
@@ -246,7 +248,9 @@ class TestWhoOwnsTheService:
 
         assert project.google.calls == []
 
-    @pytest.mark.parametrize("refreshed", [False, True], ids=["", "after a refresh"])
+    @pytest.mark.parametrize(
+        "refreshed", [pytest.param(False, marks=pytest.mark.faults), True], ids=["without a refresh", "after a refresh"]
+    )
     def test_what_a_deployment_changes_is_no_difference(self, project: Project, *, refreshed: bool) -> None:
         self._deploy(project)
         if refreshed:
@@ -311,6 +315,7 @@ class TestRestore:
         assert "example-diary-test-uploads" not in project.google.ids(BUCKET)
         assert project.stack.preview(good).changes == ()
 
+    @pytest.mark.faults
     def test_half_an_update_is_led_back_too(self, project: Project) -> None:
         good = project.release("good")
         before = project.stack.state(good)
@@ -325,6 +330,7 @@ class TestRestore:
 
         assert project.stack.state(good) == before
 
+    @pytest.mark.faults
     def test_a_program_that_would_change_more_needs_a_person(self, project: Project) -> None:
         before = project.stack.state(project.program)
         project.edit(*TIER)
@@ -371,6 +377,7 @@ class TestImport:
 
 
 class TestStopping:
+    @pytest.mark.faults
     def test_a_run_that_is_late_is_stopped_in_order_and_nothing_is_pending(self, project: Project) -> None:
         project.edit(*TIER)
         approved = project.stack.preview(project.program)
@@ -410,6 +417,7 @@ class TestStopping:
         assert project.locks() == []
         assert project.stack.state(project.program).pending == ()
 
+    @pytest.mark.faults
     def test_a_second_update_meets_the_lock_of_the_first(self, project: Project) -> None:
         project.edit(*TIER)
         approved = project.stack.preview(project.program)
