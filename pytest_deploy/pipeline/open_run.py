@@ -85,7 +85,7 @@ def open_run(
 
     Raises:
         UsageError: a tool that moves the schema is not installed, or what opens the run does not fit its event.
-        Refused: with every refusal; RequestRefused where the record holds why.
+        Refused: with every refusal, secrets that cannot be had among them; RequestRefused where the record holds why.
         PlatformUnavailable: there is no record yet, and it cannot be told whether a release serves.
         LeaseHeld: another run holds the environment.
         ManualInterventionRequired: a run was left open.
@@ -99,6 +99,7 @@ def open_run(
             f"the tree has uncommitted changes, and {environment.policy.environment} deploys commits only: commit or discard "
             "them (`git status` lists them), then run again"
         )
+    environment.secrets.fetch()  # before anything is opened, and never first when a change needs them
     if environment.policy.approval.roles:
         refuse_secret_in_policy(environment)
     if not environment.has_record:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import RecordError, SecretLeft, UsageError
+from pytest_deploy.platform.doppler import DopplerSecrets
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import programs
@@ -118,6 +119,11 @@ class Environment:
         found = dict(self.policy.substituted)
         for nodeid, entry in self.policy.replaced_steps.items():
             found[f"replaced_steps.{nodeid}"] = {"policy": "the standard step", "used": f"{entry.by}: {entry.reason}"}
+        if self.workspace.rehearsal and (store := self.policy.secrets_from) is not None:
+            found["secrets_from"] = {
+                "policy": f"Doppler's {store.doppler.project}/{store.doppler.config}",
+                "used": "made up for the rehearsal",
+            }
         if self.workspace.rehearsal:
             found[PEOPLE] = {"policy": "enrolled in the record", "used": "made for the rehearsal, with throw-away keys"}
         if self.shift:
@@ -130,7 +136,15 @@ class Environment:
     @cached_property
     def secrets(self) -> Secrets:
         """The environment's secrets."""
-        return secrets_of(self.workspace, self.policy.secrets, run=self.run)
+        return secrets_of(self.workspace, self.policy.secrets, run=self.run, source=self._secret_source)
+
+    @property
+    def _secret_source(self) -> DopplerSecrets | None:
+        """Where they are fetched; None where they are made up, as in every rehearsal."""
+        store = self.policy.secrets_from
+        if store is None or self.workspace.rehearsal:
+            return None
+        return DopplerSecrets(store.doppler.project, store.doppler.config)
 
     def _learn_passwords(self, access: DatabaseAccess) -> None:
         """Passwords that the platform made or was given; one that is its user's name is none."""

@@ -22,6 +22,7 @@ from pytest_deploy.policy.rollout import (
     Smoke,
     Traffic,
 )
+from pytest_deploy.policy.secret_store import SecretsFrom
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 from pytest_deploy.policy.types import (
     Argv,
@@ -294,7 +295,9 @@ class Policy(Section):
     requirements: RelativePath | None = None
     """the file that holds the project's requirements, e.g. spec/requirements.md, or null for none"""
     secrets: SecretNames = ("SMOKE_USER", "SMOKE_PASSWORD")
-    """what the embedded platform makes up once and keeps, and steps ask for by name, e.g. [SMOKE_USER, SMOKE_PASSWORD, API_TOKEN]"""
+    """what steps ask for by name, e.g. [SMOKE_USER, SMOKE_PASSWORD, API_TOKEN]; made up once and kept, unless `secrets_from` names a store"""
+    secrets_from: SecretsFrom | None = None
+    """the store that holds them: doppler, or null where they are made up; a rehearsal makes its own up in any case"""
     programs: ProgramPaths = Field(default_factory=dict)
     """where git, ssh-keygen, openssl, pg_dump, pg_restore lie, as NAME: /absolute/path; those not named are the system's"""
     settings: Mapping[str, str] = Field(default_factory=dict)
@@ -367,7 +370,7 @@ class Policy(Section):
 
 
 _LATER = (
-    *("administrators", "replaced_steps", "release", "requirements", "secrets"),
+    *("administrators", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
     *("database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
 )
 """Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""

@@ -11,10 +11,10 @@ import secrets as random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import unquote
 
-from pytest_deploy.errors import UsageError
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.redaction import SHORTEST, Redactor, check_length
 from pytest_deploy.workspace import Workspace
@@ -33,15 +33,32 @@ _SHORTEST_VARIABLE = 8
 """Characters of a variable that is taken for a secret, at least."""
 
 
+class SecretSource(Protocol):
+    """A store of secrets; its text is its name in messages."""
+
+    def fetch(self, names: Sequence[str]) -> Mapping[str, str]:
+        """The value of each name, none of them empty. Raises Refused."""
+
+
 class Secrets(Mapping[str, str]):
     """Named secrets of the environment. Never in a file of the record, a log, a traceback or argv.
 
-    The embedded platform has no secret store: a random value is made once for each name and kept in a file of mode 0600.
+    Where policy names no store (`secrets_from`), a random value is made once for each name and kept in a file of mode 0600.
     A name that ends in `_USER` is a user's name, which is made too and not cut: it is no secret.
     """
 
-    def __init__(self, file: Path, names: Sequence[str] = SMOKE, notes: Path | None = None) -> None:
-        """`names` are those that policy lists; `notes` is a private folder in which the processes of a run tell one another the secrets they meet."""
+    def __init__(
+        self,
+        file: Path,
+        names: Sequence[str] = SMOKE,
+        notes: Path | None = None,
+        source: SecretSource | None = None,
+    ) -> None:
+        """`names` are those that policy lists; `notes` is a private folder in which the processes of a run tell one another the secrets they meet.
+
+        `source`: where their values are fetched, once a process, and kept in memory alone; without one they are made up.
+        """
+        self._source = source
         self._file = file
         self._names = tuple(names)
         self._values: dict[str, str] = {}
@@ -96,8 +113,25 @@ class Secrets(Mapping[str, str]):
                 f"secrets[{name!r}]: deploy.yaml lists no such secret for this environment ({listed}); add it there: `secrets: [{right}]`"
             )
         if name not in self._values:
+            self.fetch()
+        if name not in self._values:
             self._make()
         return self._values[name]
+
+    def fetch(self) -> None:
+        """Fetch what is missing, where there is a source. Raises Refused: which name, where, what would be right."""
+        missing = [name for name in self._names if name not in self._values]
+        if self._source is None or not missing:
+            return
+        found = self._source.fetch(missing)
+        for name, value in found.items():
+            if name.endswith(_A_USER):
+                continue
+            try:
+                self.learn(name, value)
+            except ValueError as error:
+                raise Refused(f"{self._source}: {error}; give it a longer value there") from None
+        self._values |= found
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
@@ -126,6 +160,8 @@ class Secrets(Mapping[str, str]):
 
     def _load(self) -> None:
         """Read the file, where it is another than was read last."""
+        if self._source is not None:  # what was made up once is not taken for what the source holds
+            return
         try:
             at = self._file.stat()
         except FileNotFoundError:
@@ -176,9 +212,11 @@ def _note(file: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
-def secrets_of(workspace: Workspace, names: Sequence[str] = SMOKE, *, run: str = "") -> Secrets:
+def secrets_of(
+    workspace: Workspace, names: Sequence[str] = SMOKE, *, run: str = "", source: SecretSource | None = None
+) -> Secrets:
     """The environment's secrets, by the names that policy lists, and what this process's variables hold."""
-    known = Secrets(workspace.secrets_file, names, notes=workspace.session(run) if run else None)
+    known = Secrets(workspace.secrets_file, names, notes=workspace.session(run) if run else None, source=source)
     for name, value in _of_variables(os.environ):
         known.know(name, value)
     return known
