@@ -175,7 +175,7 @@ class StepRecord:
 
     @property
     def folder(self) -> RunFolder:
-        """The run's folder."""
+        """The run's folder; what a step attached is read by a later one from `record.folder.path / name`."""
         return RunFolder(self._log.store, self._run)
 
     def events(self) -> list[Event]:

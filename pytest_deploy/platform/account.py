@@ -32,7 +32,7 @@ def make_account(environment: Environment) -> Any:
         service.account,
         folder=environment.workspace.root / service.source,
         variables={
-            **({"DATABASE_URL": environment.platform.database.owner} if environment.platform.has_database else {}),
+            **({"DATABASE_URL": environment.platform.database.url} if environment.platform.has_database else {}),
             **{name: secrets[name] for name in secrets},
         },
     )

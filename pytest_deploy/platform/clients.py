@@ -27,8 +27,12 @@ class Database:
     """
 
     def __init__(self, access: DatabaseAccess) -> None:
-        self.access = access
-        """How it is reached; for programs that are to reach it by themselves."""
+        self._access = access
+
+    @property
+    def access(self) -> DatabaseAccess:
+        """How it is reached, for programs that reach it by themselves: `.url` for those that take a URL (Django's, Alembic's), `.owner` for libpq's."""
+        return self._access
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:

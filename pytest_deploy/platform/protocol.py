@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote, urlencode
 
 from pytest_deploy.platform.infrastructure import Applied, InterruptedUpdate, Preview, Recovered, StackState, Update
 
@@ -168,6 +169,29 @@ class DatabaseAccess:
     """The login role in it: what the migrations' group role is granted to."""
     programs: Path | None = None
     """The folder with pg_dump, pg_restore, psql of the server's version; None: the system's."""
+
+    @property
+    def url(self) -> str:
+        """`owner` as a URL, for commands that take no other address, such as Django's and Alembic's; its password is a secret.
+
+        Example:
+            >>> DatabaseAccess("host=/run/pg port=5432 user=deployer dbname=parcels", "", "").url
+            'postgresql://deployer@/parcels?host=/run/pg&port=5432'
+        """
+        from psycopg.conninfo import conninfo_to_dict
+
+        given = {name: str(value) for name, value in conninfo_to_dict(self.owner).items() if value is not None}
+        user, password, name = (quote(given.pop(key, ""), safe="") for key in ("user", "password", "dbname"))
+        login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+        host = given.get("host", "")
+        at = ""
+        if host and not host.startswith(("/", "@")) and "," not in host:
+            at = f"[{host}]" if ":" in host else host
+            at += f":{given['port']}" if "port" in given else ""
+            given = {key: value for key, value in given.items() if key not in {"host", "port"}}
+        # A `/` may stand as it is, and `%` is read twice where an alembic.ini is given the URL.
+        rest = urlencode(given, quote_via=quote, safe="/")
+        return f"postgresql://{login}{at}/{name}{f'?{rest}' if rest else ''}"
 
 
 class Platform(Protocol):
