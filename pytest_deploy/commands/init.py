@@ -14,7 +14,8 @@ from pytest_deploy.errors import MigrationsRefused, UsageError
 from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.release import git
-from pytest_deploy.starter import files, repository
+from pytest_deploy.starter import files, repository, schema
+from pytest_deploy.starter.migration_steps import migration_steps, tool_of
 from pytest_deploy.starter.repository import Repository
 from pytest_deploy.starter.told import TO_BE_SAID
 from pytest_deploy.workspace import CONFIG_FILE, program_command
@@ -36,7 +37,11 @@ def init(
 
     # 1. Before anything is written: what the repository tells makes a deploy.yaml that loads.
     steps = root / "suites" / "smoke" / f"test_{found.name.value.replace('-', '_')}.py"
-    texts = {root / CONFIG_FILE: "" if (root / CONFIG_FILE).exists() else files.policy_of_repository(found)}
+    new = not (root / CONFIG_FILE).exists()
+    texts = {root / CONFIG_FILE: files.policy_of_repository(found) if new else ""}
+    # An older deploy.yaml may say that something else moves the schema, and so may steps that are there.
+    own = migration_steps(found) if new and not any(root.glob("suites/migration/test_*.py")) else {}
+    texts |= {root / name: said for name, said in own.items()}
     if not any(root.glob("suites/*/test_*.py")):
         texts[steps] = files.example_step(found)
     if "calendar.yaml" in texts[root / CONFIG_FILE] or (root / files.CALENDAR).exists():
@@ -81,16 +86,33 @@ def _to_do(found: Repository) -> Iterator[str]:
     lines = [str(number) for number, line in enumerate(text.splitlines(), start=1) if TO_BE_SAID in line]
     if lines:
         yield f"read {CONFIG_FILE}, and say what nothing here could tell: line {', '.join(lines)}"
-    if mend := _faults_of_migrations(found):
-        yield mend
+    yield from _to_do_for_migrations(found)
     if not _is_in_git(found.root):
         yield "begin a repository, since a release is a commit:  git init"
     commit = f"commit, since a release is a commit:  git add {_to_add(found.root)} && git commit -m 'Deployments'"
     doctor = f"see what is missing on this machine, with what to type:  {program_command('doctor', 'local')}"
     # Without any commit the first that doctor would say is that there is none.
     yield from (doctor, commit) if _has_commit(found.root) else (commit, doctor)
+    if found.schema is not None and found.schema.folder is not None:
+        check = program_command("migrate", "check", "local")
+        yield f"try the migrations, since one whose way back takes rows with it has to say so:  {check}"
     yield f"deploy to this machine:  {shlex.join(('pytest', '--deploy-env=local'))}"
     yield f"rehearse production, with two approvals:  {program_command('rehearse', 'production')}"
+
+
+def _to_do_for_migrations(found: Repository) -> Iterator[str]:
+    """What keeps the schema from being moved, and from being led back."""
+    if mend := _faults_of_migrations(found):
+        yield mend
+    tool = tool_of(found)
+    if tool is None:
+        return
+    yield (
+        f"read what runs `{tool.shown}` in suites/migration, and its way back in suites/rollback: "
+        "each migration needs one, or a release that fails stays half undone"
+    )
+    if not schema.names_its_address(found.root / found.source):
+        yield f"let {tool.title} find its database by the variable DATABASE_URL, as the service has to"
 
 
 def _faults_of_migrations(found: Repository) -> str:

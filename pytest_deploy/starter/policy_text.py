@@ -8,6 +8,7 @@ from typing import Final
 
 import yaml
 
+from pytest_deploy.starter.migration_steps import TOOLS
 from pytest_deploy.starter.repository import Repository
 from pytest_deploy.starter.schema import Schema
 from pytest_deploy.starter.told import TO_BE_SAID
@@ -141,6 +142,8 @@ def _database(schema: Schema | None) -> Iterator[str]:
     yield "database:"
     if schema.folder is not None:
         yield _line(f"  migrations: {_word(schema.folder)}", f"of {schema.tool}" if schema.tool != "pairs" else "")
+    elif schema.tool in TOOLS:
+        yield _line("  migrations: null", f"suites/migration runs `{TOOLS[schema.tool].shown}`")
     else:
         yield _line("  migrations: null", f"{TO_BE_SAID} {_WITHOUT_FOLDER.get(schema.tool, _NOTHING)}")
     if schema.group:
@@ -155,9 +158,7 @@ _WITHOUT_FOLDER: Final = {
     "sql": "these files have no way back: write dbmate's `-- migrate:up` and `-- migrate:down`",
     "dbmate": "the migrations lie outside this folder: name one in it",
     "pairs": "the migrations lie outside this folder: name one in it",
-    "django": "`manage.py migrate` is a step of your own, in suites/migration",
-    "alembic": "`alembic upgrade head` is a step of your own, in suites/migration",
-    "prisma": "`prisma migrate deploy` is a step of your own, in suites/migration",
+    "prisma": "`prisma migrate deploy` is a step of your own, in suites/migration; its way back another, in suites/rollback",
 }
 
 

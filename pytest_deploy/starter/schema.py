@@ -50,11 +50,18 @@ def read(root: Path, folder: Path) -> Schema | None:
                 return found
     for file, tool in (("alembic.ini", "alembic"), ("prisma/schema.prisma", "prisma")):
         if (folder / file).is_file():
-            return Schema(tool, file)
+            return Schema(tool, file, group=_group_in_python(folder))
     by = next(_hints(folder), None)
     if by is None:
         return None
-    return Schema("django" if (folder / "manage.py").is_file() else "", by)
+    if (folder / "manage.py").is_file():
+        return Schema("django", by, group=_group_in_python(folder))
+    return Schema("", by)
+
+
+def names_its_address(folder: Path) -> bool:
+    """Whether any Python file of the service reads DATABASE_URL, by which its own commands find the database."""
+    return any("DATABASE_URL" in text(path) for path in below(folder, ".py"))
 
 
 def _of_folder(root: Path, place: Path) -> Schema | None:
@@ -64,13 +71,23 @@ def _of_folder(root: Path, place: Path) -> Schema | None:
         return None
     texts = [text(path) for path in files]
     shown = _from(root, place)
-    group = next((found[1] for said in texts for found in _GROUP.finditer(said)), None)
+    group = next(filter(None, map(_group_of, texts)), None)
     if any(_OF_PGMIGRATE.fullmatch(path.name) for path in files):
         return Schema("pgmigrate", shown or str(place), group=group)
     if any(map(_UP.search, texts)) or (place / "rollback").is_dir():
         # deploy.yaml's migrations lie in its own folder.
         return Schema("pairs" if (place / "rollback").is_dir() else "dbmate", shown or str(place), shown, group)
     return Schema("sql", shown or str(place), group=group)
+
+
+def _group_of(migration: str) -> str | None:
+    found = _GROUP.search(migration)
+    return found[1] if found else None
+
+
+def _group_in_python(folder: Path) -> str | None:
+    """The group role that a migration of Django's or Alembic's makes, in SQL of its own."""
+    return next(filter(None, (_group_of(text(path)) for path in below(folder, ".py"))), None)
 
 
 def _from(root: Path, place: Path) -> str | None:

@@ -1,26 +1,37 @@
-"""A Django project as its authors have it: its own migrations, run by its own command, and gunicorn."""
+"""A Django project as its authors have it: its own migrations, run by its own command, and gunicorn. `init` writes the rest."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from tests.foreign.strangers_machine import PRODUCTION, Machine, last_run
+from tests.foreign.strangers_machine import Machine, last_run
 
 PACKAGES: Final = ("django==5.2.19", "gunicorn==27.0.1")
 
 _SETTINGS = """\
 import os
-
-from psycopg.conninfo import conninfo_to_dict
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 SECRET_KEY = "of the tests"
 ALLOWED_HOSTS = ["*"]
-INSTALLED_APPS = ["parcels"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "parcels"]
 ROOT_URLCONF = "shop.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-_database = conninfo_to_dict(os.environ.get("DATABASE_URL", "dbname=none"))
-DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": _database.pop("dbname", ""), "OPTIONS": _database}}
+_database = urlsplit(os.environ.get("DATABASE_URL", "postgresql:///none"))
+if _database.scheme != "postgresql":
+    raise ValueError("DATABASE_URL is no URL")
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _database.path[1:],
+        "USER": _database.username or "",
+        "PASSWORD": unquote(_database.password or ""),
+        "HOST": _database.hostname or "",
+        "PORT": str(_database.port or ""),
+        "OPTIONS": dict(parse_qsl(_database.query)),
+    }
+}
 """
 _URLS = """\
 from django.http import JsonResponse
@@ -35,7 +46,7 @@ def parcels(request):
     return JsonResponse({"parcels": Parcel.objects.count()})
 
 
-urlpatterns = [path("up", lambda request: JsonResponse({})), path("parcels", parcels)]
+urlpatterns = [path("health/", lambda request: JsonResponse({})), path("parcels", parcels)]
 """
 _GRANTS = """\
 do $$ begin
@@ -44,64 +55,6 @@ end $$;
 grant usage on schema public to parcels_app;
 grant select, insert on parcels_parcel to parcels_app;
 """
-_MIGRATE = '''\
-"""Django's own migrations, run by its own command."""
-
-import os
-import subprocess
-import sys
-
-import pytest
-
-
-def manage(database, *words):
-    given = {"DATABASE_URL": database.access.owner, "PATH": os.environ["PATH"]}
-    ran = subprocess.run(
-        [sys.executable, "manage.py", *words], env=given, capture_output=True, text=True, check=False, timeout=100
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
-
-
-def applied(database):
-    listed = manage(database, "showmigrations", "parcels", "--plan").splitlines()
-    return [line.split()[-1].removeprefix("parcels.") for line in listed if line.startswith("[X]")]
-
-
-@pytest.mark.step(changes=True)
-def test_django_migrates(database, record):
-    before = applied(database)
-    record.expect({"before": before}, {"before": before})
-
-    manage(database, "migrate", "--noinput")
-
-    record.expect({"before": before}, {"before": before, "applied": applied(database)})
-'''
-_MIGRATE_BACK = '''\
-"""Django's migrations are taken back to what was applied before, as the step that applied them recorded it."""
-
-import os
-import subprocess
-import sys
-
-import pytest
-
-
-@pytest.mark.step(changes=True)
-def test_django_is_led_back(database, record):
-    ended = [event.content.as_data() for event in record.events() if event.type == "step.finished"]
-    told = [step["actual"] for step in ended if step["nodeid"].endswith("::test_django_migrates")]
-    if not told:
-        record.not_applicable("Django's migrations were not run")
-    target = (told[-1]["before"] or ["zero"])[-1]
-    given = {"DATABASE_URL": database.access.owner, "PATH": os.environ["PATH"]}
-    words = [sys.executable, "manage.py", "migrate", "--noinput", "parcels", target]
-
-    ran = subprocess.run(words, env=given, capture_output=True, text=True, check=False, timeout=100)
-
-    record.expect({"exit": 0, "target": target}, {"exit": ran.returncode, "target": target})
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-'''
 _SMOKE = '''\
 """What a stranger can do: hand in a parcel."""
 
@@ -119,31 +72,18 @@ def test_a_parcel_can_be_handed_in(service, record):
     assert answer.body == {"parcels": before + 1}
     record.verified()
 '''
-_DEPLOY = """\
-organisation: {name: Parcels, domain: deploy.parcels.example}
-requirements: requirements.md
-service:
-  name: parcels
-  source: .
-  command: [gunicorn, --config, gunicorn.conf.py, shop.wsgi]
-  health: /up
-  checks:
-    tests: [python, manage.py, check]
-database:
-  migrations: null                    # a step of suites/migration runs Django's own
-  service_group: parcels_app
-  required: {tables: [public.parcels_parcel]}
-sla_s: 600
-health: {watch_s: 1, interval_s: 0.5}
-smoke: {query_s: 30}                  # the test machine is shared
-environments:
-  dev:
-    platform: {kind: embedded}
-    phases: {leave_out: [approval, integration]}
-    dirty_tree: true
-"""
-_DEPLOY += PRODUCTION
+_ACCOUNT = """\
+import json
 
+from django.core.management.base import BaseCommand
+
+from parcels.models import Parcel
+
+
+class Command(BaseCommand):
+    def handle(self, *args, **options):
+        self.stdout.write(json.dumps({"parcels": Parcel.objects.count()}))
+"""
 FILES: Final = {
     "manage.py": (
         'import os\nimport sys\n\nfrom django.core.management import execute_from_command_line\n\n'
@@ -167,14 +107,13 @@ FILES: Final = {
         f'        migrations.RunSQL("""{_GRANTS}""", migrations.RunSQL.noop),\n'
         "    ]\n"
     ),
+    "parcels/management/commands/make_account.py": _ACCOUNT,
+    "requirements.txt": "django\ngunicorn\npsycopg[binary]\n",
     "requirements.md": "# What the shop must do\n\n- PARCEL-1: a parcel can be handed in\n- PARCEL-2: a parcel can be found again\n",
-    "deploy.yaml": _DEPLOY,
-    "suites/migration/test_django.py": _MIGRATE,
-    "suites/rollback/test_django.py": _MIGRATE_BACK,
     "suites/smoke/test_parcels.py": _SMOKE,
     "pytest.ini": "[pytest]\nDJANGO_SETTINGS_MODULE = shop.settings\naddopts = --reuse-db -p no:cacheprovider\n",
     "conftest.py": "import django_of_another_time\n",
-    ".gitignore": ".deploy/\nreports/\n__pycache__/\n*.pyc\n",
+    ".gitignore": "*.pyc\n",
 }  # fmt: skip
 """By name: the repository before this project comes to it, and what its authors write for it."""
 
@@ -185,48 +124,72 @@ WEIGHT: Final = (
 )
 """A second migration."""
 
-MIGRATES: Final = "suites/migration/test_django.py::test_django_migrates"
+MIGRATES: Final = "suites/migration/test_der_laden.py::test_migrations_are_applied"
+TAKEN_BACK: Final = "suites/rollback/test_der_laden.py::test_migrations_are_taken_back"
 SMOKE: Final = "suites/smoke/test_parcels.py::test_a_parcel_can_be_handed_in"
+SCHEMA: Final = "pytest_deploy/suites/rollback/test_restore.py::test_schema_is_what_it_was"
+_SAID: Final = {
+    "requirements": ("sla_s: 600 ", "requirements: requirements.md\nsla_s: 600 "),
+    "account": ("  health: /health/", "  account: [python, manage.py, make_account]\n  health: /health/"),
+    "required": ("  service_group:", "  required: {tables: [public.parcels_parcel]}\n  service_group:"),
+    "the test machine is shared": ("smoke: {budget_s: 60}", "smoke: {budget_s: 60, query_s: 30}"),
+    "nobody waits": ("health: {watch_s: 60, interval_s: 2}", "health: {watch_s: 1, interval_s: 0.5}"),
+    "here neither": ("health: {watch_s: 2, interval_s: 0.5}", "health: {watch_s: 1, interval_s: 0.5}"),
+}
+"""What its authors change in the deploy.yaml that `init` wrote."""
 
 
 def assert_django_goes_all_the_way(machine: Machine) -> None:
-    """Deployed by its own migrations, led back by a step of its own, rehearsed, handed out."""
+    """By the steps that `init` writes: deployed by its own migrations, led back by them, rehearsed, handed out."""
     shop = machine.repository("der Läden", FILES)
-    shop.does("pytest-deploy", "steps", "--write")
-    shop.commit("The steps that a deployment must have")
+    printed = shop.does("pytest-deploy", "init")
+    assert f"written   {MIGRATES.partition('::')[0]}" in printed, printed
+    assert f"written   {TAKEN_BACK.partition('::')[0]}" in printed, printed
+    for old, new in _SAID.values():
+        shop.replace("deploy.yaml", old, new)
+    store = "reports/local"
 
-    # 1. Its own command makes the schema, the service's role gets the rights that it grants, and a requirement is credited.
-    shop.does("pytest", "--deploy-env=dev")
-    store = "reports/dev"
+    # 1. The first release fails in smoke: nothing is left of its migrations, nor of Django's own.
+    counted = '"parcels": Parcel.objects.count()'
+    shop.replace("shop/urls.py", counted, '"parcels": 0')
+    shop.commit("Deployments")
+    failed = shop.run("pytest", "--deploy-env=local")
+    assert failed.code == 1, failed.said
+    ended = shop.outcomes(store)
+    assert (ended[MIGRATES], ended[SMOKE], ended[TAKEN_BACK], ended[SCHEMA]) == ("passed", "failed", "passed", "passed")
+
+    # 2. Mended, its own command makes the schema, the service's role gets the rights that it grants, a requirement is credited.
+    shop.replace("shop/urls.py", '"parcels": 0', counted)
+    shop.commit("They are counted")
+    shop.does("pytest", "--deploy-env=local")
     ended = shop.outcomes(store)
     assert (ended[MIGRATES], ended[SMOKE]) == ("passed", "passed")
     assert (
         ended["pytest_deploy/suites/migration/test_migration.py::test_pending_migrations_are_applied"]
         == "not-applicable"
     )
+    assert ended["pytest_deploy/suites/migration/test_service.py::test_synthetic_account_is_ready"] == "passed"
     assert ended["pytest_deploy/suites/backup/test_backup.py::test_database_is_backed_up"] == "passed"
-    (credited,) = (
+    credited = [
         e["data"]["verifies"]
         for e in shop.events(store)
         if e["data"].get("nodeid") == SMOKE and e["type"] == "step.finished"
-    )
-    assert credited == ["PARCEL-1"]
+    ]
+    assert credited[-1] == ["PARCEL-1"]
 
-    # 2. A release with another migration fails in smoke: traffic, schema and what serves are as they were.
+    # 3. A release with another migration fails in smoke: traffic, schema and what serves are as they were.
     shop.write("parcels/migrations/0002_weight.py", WEIGHT)
-    shop.replace("shop/urls.py", '"parcels": Parcel.objects.count()', '"parcels": 0')
+    shop.replace("shop/urls.py", counted, '"parcels": 0')
     shop.commit("Parcels have a weight")
-    failed = shop.run("pytest", "--deploy-env=dev")
+    failed = shop.run("pytest", "--deploy-env=local")
     assert failed.code == 1, failed.said
     assert "rolled-back in" in failed.stdout, failed.said
     ended = shop.outcomes(store)
-    assert ended["suites/rollback/test_django.py::test_django_is_led_back"] == "passed"
-    assert ended["pytest_deploy/suites/rollback/test_restore.py::test_schema_is_what_it_was"] == "passed"
-    assert ended[f"{SMOKE}[rollback]"] == "passed"
+    assert (ended[TAKEN_BACK], ended[SCHEMA], ended[f"{SMOKE}[rollback]"]) == ("passed", "passed", "passed")
 
-    # 3. Mended, it goes; production is rehearsed by its own policy, and what is handed out verifies.
-    shop.replace("shop/urls.py", '"parcels": 0', '"parcels": Parcel.objects.count()')
+    # 4. Mended, it goes; production is rehearsed by its own policy, and what is handed out verifies.
+    shop.replace("shop/urls.py", '"parcels": 0', counted)
     shop.commit("They are counted again")
-    run = last_run(shop.does("pytest", "--deploy-env=dev", "-n2"))
+    run = last_run(shop.does("pytest", "--deploy-env=local", "-n2"))
     shop.does("pytest-deploy", "rehearse", "production")
     shop.assert_handed_out(run, store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.policy.load import load
 from tests.printed_commands import commands_in, fault_of
 from tests.unit.commands.typed import typed
-from tests.unit.starter.sample_repositories import FLASK, MONOREPO, NODE, SITE, write
+from tests.unit.starter.sample_repositories import ALEMBIC, DJANGO, FLASK, MONOREPO, NODE, SITE, write
 
 WRITTEN = ("deploy.yaml", "calendar.yaml", "suites/steps.lock", ".gitignore")
 
@@ -49,10 +50,67 @@ def test_what_is_left_to_do_is_numbered_and_its_commands_can_be_pasted(tmp_path:
     assert [line[:3] for line in left] == [f" {number}." for number in range(1, len(left) + 1)]
     commands = commands_in("\n".join(left))
     assert [fault for command in commands if (fault := fault_of(command))] == []
-    assert len(commands) == 3
+    assert len(commands) == 4
+    assert [line for line in left if line.endswith("migrate check local") and "takes rows with it" in line]
     assert "db/migrations" in left[1]
     assert any(line.endswith("git init") for line in left)
     assert any(line.endswith("git add --all . && git commit -m 'Deployments'") for line in left)
+
+
+@pytest.mark.parametrize(
+    "files, name, command",
+    [(DJANGO, "grosse_7_shop", "manage.py migrate"), (ALEMBIC, "depot", "alembic upgrade heads")],
+    ids=["django", "alembic"],
+)
+def test_a_projects_own_migrations_get_a_step_and_a_way_back(
+    tmp_path: Path, files: Mapping[str, str], name: str, command: str
+) -> None:
+    root = write(tmp_path, files)
+
+    printed = typed(root, init)
+
+    database = load(root / "deploy.yaml", "local").database
+    assert database is not None
+    assert database.migrations is None
+    steps = [(step.nodeid, step.changes) for step in steps_lock.read(root / "suites/steps.lock")]
+    at_forward = steps.index((f"suites/migration/test_{name}.py::test_migrations_are_applied", True))
+    at_back = steps.index((f"suites/rollback/test_{name}.py::test_migrations_are_taken_back", True))
+    order = [nodeid for nodeid, _ in steps]
+    assert at_forward < order.index(
+        "pytest_deploy/suites/migration/test_service.py::test_service_role_has_what_it_needs"
+    )
+    assert at_back < order.index("pytest_deploy/suites/rollback/test_restore.py::test_schema_is_what_it_was")
+    assert [line for line in printed if command in line and "suites/rollback" in line and line[:2] == " 2"]
+    assert not any("migrate check" in line for line in printed)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_command_that_does_not_find_its_database_is_left_to_do(tmp_path: Path, *, reads: bool) -> None:
+    root = write(tmp_path, ALEMBIC)
+    if not reads:
+        (root / "alembic/env.py").write_text("url = 'postgresql:///depot'\n", encoding="utf-8")
+
+    printed = typed(root, init)
+
+    assert any("let Alembic find its database by the variable DATABASE_URL" in line for line in printed) == (not reads)
+
+
+@pytest.mark.parametrize("there", ["deploy.yaml", "suites/migration/test_own.py"])
+def test_where_something_moves_the_schema_already_no_step_is_written_for_it(tmp_path: Path, there: str) -> None:
+    root = write(tmp_path, ALEMBIC)
+    typed(root, init)
+    policy = (root / "deploy.yaml").read_text(encoding="utf-8")
+    shutil.rmtree(root / "suites")
+    (root / "deploy.yaml").unlink()
+    (root / there).parent.mkdir(parents=True, exist_ok=True)
+    (root / there).write_text(policy if there == "deploy.yaml" else "def test_own(): pass\n", encoding="utf-8")
+
+    typed(root, init)
+
+    found = [path.relative_to(root).as_posix() for path in root.glob("suites/*/test_*.py")]
+    assert [name for name in found if name.startswith(("suites/migration/", "suites/rollback/"))] == [
+        name for name in [there] if name.startswith("suites/")
+    ]
 
 
 def test_a_repository_with_a_commit_takes_in_what_was_written_alone(tmp_path: Path) -> None:

@@ -28,6 +28,13 @@ DJANGO: Mapping[str, str] = {
     "shop/orders/migrations/0001_initial.py": "",
     "shop/orders/tests.py": "",
 }
+ALEMBIC: Mapping[str, str] = {
+    "pyproject.toml": "[project]\nname = 'depot'\ndependencies = ['alembic', 'sqlalchemy', 'psycopg']\n",
+    "alembic.ini": "[alembic]\nscript_location = %(here)s/alembic\n",
+    "alembic/env.py": "import os\nurl = os.environ['DATABASE_URL']\n",
+    "alembic/versions/1975ea83b712_parcel.py": "op.execute('create role depot_app nologin')\n",
+    "serve.py": "",
+}
 NODE: Mapping[str, str] = {
     "package.json": '{"name": "@parcels/price-api", "scripts": {"start": "node server.js --quiet", "lint": "eslint .", "test": "node --test"}}\n',
     "server.js": 'const routes = { "/health": 1 };\n',
@@ -49,6 +56,7 @@ KINDS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "flask": (FLASK, ""),
     "fastapi": (FASTAPI, ""),
     "django": (DJANGO, ""),
+    "alembic": (ALEMBIC, ""),
     "node": (NODE, ""),
     "go": (GO, ""),
     "static site": (SITE, ""),

@@ -61,6 +61,7 @@ def test_nothing_of_the_reference_service_stands_there(tmp_path: Path, kind: str
          {"tests": ["pytest", "-q"]}),
         ("django", "grosse-7-shop", ["gunicorn", "shop.wsgi"], "/health/",
          {"lint": ["python", "manage.py", "check"], "tests": ["python", "manage.py", "test"]}),
+        ("alembic", "depot", ["./start"], "/health", {}),
         ("node", "price-api", ["node", "server.js", "--quiet"], "/health",
          {"lint": ["npm", "run", "lint"], "tests": ["npm", "test"]}),
         ("go", "parcels", ["go", "run", "./cmd/parcels"], "/livez",
@@ -82,7 +83,12 @@ def test_the_service_is_what_its_files_say(
 
 @pytest.mark.parametrize(
     "kind, migrations, group",
-    [("flask", "db/migrations", "parcels_app"), ("django", None, None), ("monorepo", None, None)],
+    [
+        ("flask", "db/migrations", "parcels_app"),
+        ("django", None, None),
+        ("alembic", None, "depot_app"),
+        ("monorepo", None, None),
+    ],
 )
 def test_a_database_has_the_migrations_that_this_program_runs(
     tmp_path: Path, kind: str, migrations: str | None, group: str | None
@@ -105,7 +111,7 @@ def test_where_nothing_points_to_a_database_there_is_none(tmp_path: Path, kind: 
         (EMPTY, "", "health: /health"),
         (EMPTY, "", "checks: {}"),
         (EMPTY, "", "domain: deploy.example.org"),
-        (DJANGO, "", "migrations: null"),
+        (DJANGO, "", "service_group: null"),
         (MONOREPO, "services/parcels", "migrations: null"),
     ],
 )
