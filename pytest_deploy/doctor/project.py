@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_deploy.doctor.fact import Fact, Setup
 from pytest_deploy.errors import DeployError, Failed, Faults, UsageError
 from pytest_deploy.gates.blackout import read_calendar
+from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.platform.program_search import find_program, search_path
@@ -20,6 +21,8 @@ from pytest_deploy.starter.told import TO_BE_SAID
 from pytest_deploy.traceability import register
 from pytest_deploy.workspace import CONFIG_FILE, OWN_FOLDERS, program_command
 
+_MAKES_TABLE = re.compile(r"\bcreate\s+(?:unlogged\s+)?table\b", re.IGNORECASE)
+_GRANTS_TO_ALL = re.compile(r"\bgrant\b[^;]*\bto\s+public\b", re.IGNORECASE)
 _FIX = program_command("doctor", "--fix")
 _WRITE = program_command("steps", "--write")
 
@@ -177,6 +180,34 @@ def migrations(setup: Setup) -> Iterator[Fact]:
             yield Fact("migrations", "wrong", f"{place}{line}: {fault.problem}", fault.remedy)
         return
     yield Fact("migrations", "right", f"{len(found)} in {setup.policy.migrations}, each with its way back")
+
+
+def rights_of_service(setup: Setup) -> Iterator[Fact]:
+    """The service gets the rights of the group role that migrations grant to; without one it cannot read their tables."""
+    policy = setup.policy
+    if policy is None or policy.database is None or policy.database.service_group is not None:
+        return
+    fix = "let a migration make a group role and grant to it, and name it in database.service_group"
+    if policy.migrations is None:  # what a step of their own grants is not known here
+        found = "service_group is null: of what suites/migration makes, the service has what is granted to PUBLIC"
+        yield Fact("rights", "note", found, fix)
+        return
+    texts = [_without_comments(one.up.sql) for one in _readable(setup.root / policy.migrations)]
+    if any(map(_MAKES_TABLE.search, texts)) and not any(map(_GRANTS_TO_ALL.search, texts)):
+        found = f"{policy.migrations} makes tables, and service_group is null: the service cannot read them"
+        yield Fact("rights", "note", found, fix)
+
+
+def _readable(folder: Path) -> Sequence[Migration]:
+    """The migrations; none where they have faults, which are facts of their own."""
+    try:
+        return read_migrations(folder)
+    except Faults:
+        return ()
+
+
+def _without_comments(statements: str) -> str:
+    return re.sub(r"--[^\n]*|/\*.*?\*/", " ", statements, flags=re.DOTALL)
 
 
 def files_named(setup: Setup) -> Iterator[Fact]:

@@ -25,6 +25,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     project.artefact_of_service,
     project.programs_of_service,
     project.migrations,
+    project.rights_of_service,
     project.files_named,
     database.existing_database,
     machine.loopback,

@@ -176,6 +176,44 @@ def test_a_database_by_a_variable_is_asked_and_may_be_made_yet(
     assert "database not_there_yet, which the first deployment makes, as postgres" in told
 
 
+TABLE = "-- deploy:compatible expand\n-- migrate:up\n{up}\n-- migrate:down\nselect 1;\n"
+
+
+@pytest.mark.parametrize(
+    "up, settings, said",
+    [
+        ("create table parcel (id bigint);", "", "db makes tables, and service_group is null: the service cannot read them"),
+        ("create unlogged  table parcel (id bigint);", "", "the service cannot read them"),
+        ("create table parcel (id bigint); -- grant select on parcel to public;", "", "the service cannot read them"),
+        ("create table parcel (id bigint);", ", service_group: parcels_app", ""),
+        ("create table parcel (id bigint); grant select on parcel to public;", "", ""),
+        ("create function create_table() returns int language sql as 'select 1';", "", ""),
+    ],
+)  # fmt: skip
+def test_tables_that_the_service_cannot_read_are_told(root: Path, up: str, settings: str, said: str) -> None:
+    (root / "db").mkdir()
+    (root / "db" / "0001_parcel.sql").write_text(TABLE.format(up=up), encoding="utf-8")
+    with_database(root, f"lock_timeout_s: 5{settings}")
+    file = root / "deploy.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("migrations: null", "migrations: db"), encoding="utf-8")
+
+    told = [line for line in typed(root, doctor, "") if line.split()[1] == "rights"]
+
+    assert [line for line in told if said in line and line.startswith("note ")] == told
+    assert bool(told) == bool(said)
+
+
+@pytest.mark.parametrize("settings, told", [("", True), (", service_group: parcels_app", False)])
+def test_rights_by_a_step_of_their_own_are_told_where_no_group_is_named(
+    root: Path, settings: str, *, told: bool
+) -> None:
+    with_database(root, f"lock_timeout_s: 5{settings}")
+
+    found = [line for line in typed(root, doctor, "") if line.split()[1] == "rights"]
+
+    assert [line.startswith("note ") and "what is granted to PUBLIC" in line for line in found] == [True] * told
+
+
 def test_only_what_deploys_commits_alone_asks_for_a_commit(root: Path) -> None:
     (root / "public" / "new.html").write_text("new", encoding="utf-8")
 
