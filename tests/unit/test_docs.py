@@ -316,7 +316,18 @@ def test_the_readme_has_120_lines_at_most() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
-@pytest.mark.parametrize("page, line", printed("python deploy.py"))
+def test_pages_for_whoever_installed_the_package_call_the_program_as_it_is_installed() -> None:
+    """`deploy.py` lies in this checkout alone: each of these pages may say once that the two are the same."""
+    pages = [
+        ROOT / "README.md",
+        *(ROOT / "docs" / f"{name}.md" for name in ("operating", "writing-steps", "configuration", "your-repository")),
+    ]
+
+    said = {page.name: len(re.findall(r"deploy\.py", page.read_text(encoding="utf-8"))) for page in pages}
+    assert {name: count for name, count in said.items() if count > 1} == {}
+
+
+@pytest.mark.parametrize("page, line", [*printed("python deploy.py"), *printed("pytest-deploy")])
 def test_a_printed_command_is_one_that_the_command_line_takes(page: str, line: str) -> None:
     words = shlex.split(line)
     command = typer.main.get_command(app)
