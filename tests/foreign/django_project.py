@@ -104,7 +104,7 @@ FILES: Final = {
         "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n    initial = True\n    dependencies = []\n"
         "    operations = [\n"
         '        migrations.CreateModel("Parcel", [("id", models.BigAutoField(primary_key=True)), ("sender", models.TextField())]),\n'
-        f'        migrations.RunSQL("""{_GRANTS}""", migrations.RunSQL.noop),\n'
+        f'        migrations.RunSQL("""{_GRANTS}""", "revoke usage on schema public from parcels_app"),\n'
         "    ]\n"
     ),
     "parcels/management/commands/make_account.py": _ACCOUNT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.foreign.strangers_machine import PRODUCTION, Machine, last_run
+from tests.foreign.strangers_machine import Machine, last_run
 
 PACKAGES: Final = ("flask==3.1.3", "gunicorn==27.0.1")
 
@@ -86,30 +86,6 @@ def test_a_parcel_is_found_again(service, record):
     record.expect(["synthetic"], answer.body)
     assert answer.body == ["synthetic"]
 '''
-_DEPLOY = """\
-organisation: {name: Parcels, domain: deploy.parcels.example}
-service:
-  name: parcels
-  source: .
-  command: [gunicorn, --config, gunicorn.conf.py, "app:app"]
-  health: /healthz
-  checks:
-    tests: [python, -m, compileall, -q, app.py]
-database:
-  migrations: db/migrations
-  service_group: parcels_app
-  required: {tables: [parcels.parcel]}
-sla_s: 600
-health: {watch_s: 1, interval_s: 0.5}
-smoke: {query_s: 30}                  # the test machine is shared
-environments:
-  dev:
-    platform: {kind: embedded}
-    phases: {leave_out: [approval, integration]}
-    dirty_tree: true
-"""
-_DEPLOY += PRODUCTION
-
 FIRST, INDEX, COUNT = "20240102030405", "20240203040506", "20240304050607"
 FILES: Final = {
     "app.py": _APP,
@@ -117,9 +93,9 @@ FILES: Final = {
     f"db/migrations/{FIRST}_create_parcel.sql": _CREATE,
     f"db/migrations/{INDEX}_parcel_sender.sql": _INDEX,
     f"db/migrations/{COUNT}_handed_in.sql": _COUNT,
-    "deploy.yaml": _DEPLOY,
+    "requirements.txt": "flask\ngunicorn\npsycopg[binary]\n",
     "suites/smoke/test_parcels.py": _SMOKE,
-    ".gitignore": ".deploy/\nreports/\n__pycache__/\n*.pyc\n",
+    ".gitignore": "*.pyc\n",
 }
 """By name: the repository before this project comes to it, and what its authors write for it."""
 
@@ -137,16 +113,28 @@ alter table parcels.parcel drop column grams;
 SMOKE: Final = "suites/smoke/test_parcels.py::test_a_parcel_is_found_again"
 MIGRATION: Final = "pytest_deploy/suites/migration/test_migration.py::test_pending_migrations_are_applied"
 
+_SAID: Final = {
+    "checks": ("  checks: {}", "  checks: {tests: [python, -m, compileall, -q, app.py]}"),
+    "required": ("  service_group:", "  required: {tables: [parcels.parcel]}\n  service_group:"),
+    "the test machine is shared": ("smoke: {budget_s: 60}", "smoke: {budget_s: 60, query_s: 30}"),
+    "nobody waits": ("health: {watch_s: 60, interval_s: 2}", "health: {watch_s: 1, interval_s: 0.5}"),
+    "here neither": ("health: {watch_s: 2, interval_s: 0.5}", "health: {watch_s: 1, interval_s: 0.5}"),
+}
+"""What its authors change in the deploy.yaml that `init` wrote."""
+
 
 def assert_flask_goes_all_the_way(machine: Machine) -> None:
     """Deployed, failed and led back, mended, a late migration renumbered, production rehearsed, handed out."""
     parcels = machine.repository("Päckchen & Co", FILES)
-    parcels.does("pytest-deploy", "steps", "--write")
-    parcels.commit("The steps that a deployment must have")
-    store = "reports/dev"
+    printed = parcels.does("pytest-deploy", "init")
+    assert "pytest-deploy' migrate check local" in printed, "the one place where an undeclared loss is found"
+    for old, new in _SAID.values():
+        parcels.replace("deploy.yaml", old, new)
+    parcels.commit("Deployments")
+    store = "reports/local"
 
     # 1. The first release: an empty database reaches the end, batch by batch, over the one that is outside a transaction.
-    parcels.does("pytest", "--deploy-env=dev")
+    parcels.does("pytest", "--deploy-env=local")
     ended = parcels.outcomes(store)
     assert (ended[MIGRATION], ended[SMOKE]) == ("passed", "passed")
     moved = [event["data"]["version"] for event in parcels.events(store) if event["type"] == "migration.applied"]
@@ -156,7 +144,7 @@ def assert_flask_goes_all_the_way(machine: Machine) -> None:
     parcels.write("db/migrations/20240403020100_weight.sql", WEIGHT)
     parcels.replace("app.py", "for (sender,) in rows]", "for (sender,) in rows[1:]]")
     parcels.commit("Parcels have a weight")
-    failed = parcels.run("pytest", "--deploy-env=dev")
+    failed = parcels.run("pytest", "--deploy-env=local")
     assert failed.code == 1, failed.said
     assert "rolled-back in" in failed.stdout, failed.said
     ended = parcels.outcomes(store)
@@ -166,17 +154,17 @@ def assert_flask_goes_all_the_way(machine: Machine) -> None:
     # 3. Mended, it goes.
     parcels.replace("app.py", "rows[1:]]", "rows]")
     parcels.commit("They are found again")
-    run = last_run(parcels.does("pytest", "--deploy-env=dev", "-n2"))
+    run = last_run(parcels.does("pytest", "--deploy-env=local", "-n2"))
 
     # 4. A colleague's file comes late: it is refused by name, and given another.
     parcels.write("db/migrations/20240305000000_colour.sql", WEIGHT.replace("grams", "colour"))
     parcels.commit("Parcels have a colour")
-    late = parcels.run("pytest-deploy", "migrate", "check", "dev")
+    late = parcels.run("pytest-deploy", "migrate", "check", "local")
     assert late.code == 1, late.said
     assert "20240305000000_colour.sql: it comes late" in late.said
-    assert "20240305000000_colour.sql -> 2" in parcels.does("pytest-deploy", "migrate", "renumber", "dev")
+    assert "20240305000000_colour.sql -> 2" in parcels.does("pytest-deploy", "migrate", "renumber", "local")
     parcels.commit("It comes last")
-    parcels.does("pytest-deploy", "migrate", "check", "dev")
+    parcels.does("pytest-deploy", "migrate", "check", "local")
 
     # 5. Production is rehearsed by its own policy, with two approvals, and what is handed out verifies.
     parcels.does("pytest-deploy", "rehearse", "production")

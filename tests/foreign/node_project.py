@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.foreign.strangers_machine import PRODUCTION, Machine, last_run
+from tests.foreign.strangers_machine import Machine, last_run
 from tests.required_programs import needs
 
 SERVER = """\
@@ -29,6 +29,7 @@ def test_a_parcel_of_250_g_costs_390_cents(service, record):
     record.expect({"cents": 390}, answer.body)
     assert answer.body == {"cents": 390}
 '''
+IGNORED = ".deploy/\nreports/\n__pycache__/\n"
 DEPLOY = """\
 organisation: {name: Parcels, domain: deploy.parcels.example}
 service:
@@ -46,11 +47,7 @@ environments:
     phases: {leave_out: [approval, integration]}
     dirty_tree: true
 """
-DEPLOY += (
-    PRODUCTION
-    + "    window: {zone: Europe/Berlin, days: [Monday, Tuesday, Wednesday, Thursday], opens: '09:00', closes: '15:00'}\n"
-)
-IGNORED = ".deploy/\nreports/\n__pycache__/\n"
+"""A policy that somebody wrote by hand."""
 
 
 def assert_node_goes_all_the_way(machine: Machine) -> None:
@@ -59,14 +56,15 @@ def assert_node_goes_all_the_way(machine: Machine) -> None:
     files = {
         "service/server.js": SERVER,
         "service/package.json": '{"name": "parcels", "private": true}\n',
-        "deploy.yaml": DEPLOY,
         "suites/smoke/test_price.py": PRICE,
-        ".gitignore": IGNORED,
         "pytest.ini": "[pytest]\naddopts = --cov -k nothing\n",  # of their own tests
     }
     parcels = machine.repository("parcels é", files)
-    parcels.does("pytest-deploy", "steps", "--write")
-    parcels.commit("The steps that a deployment must have")
+    parcels.does("pytest-deploy", "init", "--service", "service")
+    parcels.replace("deploy.yaml", "  checks: {}", "  checks: {tests: [node, --check, server.js]}")
+    for nobody_waits in ("health: {watch_s: 60, interval_s: 2}", "health: {watch_s: 2, interval_s: 0.5}"):
+        parcels.replace("deploy.yaml", nobody_waits, "health: {watch_s: 1, interval_s: 0.5}")
+    parcels.commit("Deployments")
     databases = set(machine.memory.rglob("PG_VERSION"))
 
     # 1. It is deployed, without a database and with what is missing recorded as such.

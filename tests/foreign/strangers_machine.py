@@ -32,18 +32,6 @@ from tests.unprivileged import NOBODY
 
 LANGUAGE = "Größe und Maß"
 TIMEOUT_S = 240.0
-PRODUCTION = """\
-  production:
-    platform: {kind: google, runtime: container, google: {project: parcels, region: europe-west3}}
-    record:
-      store: gcs
-      bucket: parcels-record
-      signer: kms
-      key: projects/parcels/locations/europe-west3/keyRings/record/cryptoKeys/log/cryptoKeyVersions/1
-    phases: {leave_out: [integration]}
-    approval: {roles: [Tech Lead, QA Lead]}
-"""
-"""The end of a deploy.yaml: an environment in the cloud that two people approve, which can be rehearsed."""
 _PERSON = {"NAME": "A Stranger", "EMAIL": "stranger@elsewhere.example"}
 
 
