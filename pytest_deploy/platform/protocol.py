@@ -159,7 +159,7 @@ class Infrastructure(Protocol):
 
 @dataclass(frozen=True)
 class DatabaseAccess:
-    """How to reach the environment's database. `owner` runs migrations, `service` is what the service gets."""
+    """How to reach the environment's database. `owner` runs migrations, and is a URL as `url`; `service` is what the service gets."""
 
     owner: str
     """A libpq connection string; its password, where there is one, is a secret."""

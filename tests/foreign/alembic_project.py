@@ -119,7 +119,12 @@ def assert_alembic_deploys_and_leads_back(machine: Machine) -> None:
     failed = depot.run("pytest", "--deploy-env=local")
     assert failed.code == 1, failed.said
     ended = depot.outcomes()
-    assert (ended[APPLIED], ended[SMOKE], ended[TAKEN_BACK], ended[SCHEMA]) == ("passed", "failed", "passed", "passed")
+    assert (ended[APPLIED], ended[SMOKE], ended[TAKEN_BACK], ended[SCHEMA]) == (
+        "passed",
+        "failed",
+        "passed",
+        "passed",
+    ), failed.said
 
     # 2. Mended, it is deployed: the service reads the table by the rights that the migration grants.
     depot.replace("serve.py", '{"parcels": -1}', '{"parcels": count}')

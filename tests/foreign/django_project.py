@@ -156,7 +156,12 @@ def assert_django_goes_all_the_way(machine: Machine) -> None:
     failed = shop.run("pytest", "--deploy-env=local")
     assert failed.code == 1, failed.said
     ended = shop.outcomes(store)
-    assert (ended[MIGRATES], ended[SMOKE], ended[TAKEN_BACK], ended[SCHEMA]) == ("passed", "failed", "passed", "passed")
+    assert (ended[MIGRATES], ended[SMOKE], ended[TAKEN_BACK], ended[SCHEMA]) == (
+        "passed",
+        "failed",
+        "passed",
+        "passed",
+    ), failed.said
 
     # 2. Mended, its own command makes the schema, the service's role gets the rights that it grants, a requirement is credited.
     shop.replace("shop/urls.py", '"parcels": 0', counted)
