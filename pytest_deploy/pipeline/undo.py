@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import psycopg
 
 from pytest_deploy.errors import DeployError, ManualInterventionRequired
+from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run
-from pytest_deploy.record.event import of_type
-from pytest_deploy.record.events import RunDecided
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import EventContent, RunDecided
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.rollback.rollback import RollbackExecutor, baseline_of
 
 logger = logging.getLogger(__name__)
@@ -22,7 +25,7 @@ def roll_back(run: Run) -> None:
     try:
         if baseline is None:
             raise ManualInterventionRequired("the log does not say what the environment was; compare it by hand")
-        RollbackExecutor(run.environment, run.append).undo(baseline)
+        _undo(run, baseline, run.append)
     except (DeployError, psycopg.Error, OSError) as error:
         run.finish_rollback("failed", f"{type(error).__name__}: {error}")
     else:
@@ -54,7 +57,7 @@ def abort_unrecorded(run: Run) -> int:
             baseline = baseline_of(events)
             if baseline is None:
                 raise ManualInterventionRequired("the record does not say what the environment was")
-            RollbackExecutor(run.environment, lambda content: None).undo(baseline)
+            _undo(run, baseline, lambda content: None)
         except (DeployError, psycopg.Error, OSError) as error:
             say(f"the environment was not restored: {error}")
         else:
@@ -62,3 +65,18 @@ def abort_unrecorded(run: Run) -> int:
         say(f"see to the store, then: `{recover}`")
     run.environment.close()
     return code
+
+
+def _undo(run: Run, baseline: Baseline, append: Callable[[EventContent], Event | None]) -> None:
+    """Lead back what this program moved. Raises ManualInterventionRequired where a step of the project's own moved more."""
+    environment = run.environment
+    RollbackExecutor(environment, append).undo(baseline)
+    database = environment.policy.database
+    if database is None or database.migrations is not None:
+        return
+    # Their way back is a step, which nothing runs here.
+    if Migrations.of(environment).schema().sha256 != baseline.schema_sha256:
+        raise ManualInterventionRequired(
+            "the schema is not what it was: a step of suites/migration moved it, and its way back in suites/rollback was not run; "
+            f"take it back by hand, by what the step kept in the record's runs/{run.context.run}"
+        )

@@ -92,6 +92,7 @@ def test_parcels_are_counted(service, record):
     record.expect({"parcels": 0}, answer.body)
     assert answer.body == {"parcels": 0}
 '''
+_DIES: Final = "import os\n\n\ndef test_the_process_dies():\n    os.kill(os.getpid(), 9)\n"
 FILES: Final = {
     "serve.py": _SERVICE,
     "Procfile": "web: python serve.py\n",
@@ -147,3 +148,24 @@ def assert_alembic_deploys_and_leads_back(machine: Machine) -> None:
     depot.commit("They are counted again")
     depot.does("pytest", "--deploy-env=local")
     assert depot.outcomes()[APPLIED] == "passed"
+
+
+def assert_recover_says_what_it_cannot_lead_back(machine: Machine) -> None:
+    """The process dies once the schema has moved: `recover` runs no step, so that the schema is a person's."""
+    depot = machine.repository("interrupted", {**FILES, "suites/smoke/test_dies.py": _DIES})
+    depot.does("pytest-deploy", "init")
+    depot.commit("Deployments")
+    assert depot.run("pytest", "--deploy-env=local").code == 20
+
+    recovered = depot.run("pytest-deploy", "recover", "local")
+
+    assert recovered.code == 20, recovered.said
+    decided = [event["data"] for event in depot.events() if event["type"] == "run.decided"]
+    assert [one["outcome"] for one in decided] == ["rollback-failed"]
+    (finished,) = [event["data"] for event in depot.events() if event["type"] == "rollback.finished"]
+    assert (
+        "its way back in suites/rollback was not run; take it back by hand, by what the step kept in the record's runs/"
+        in finished["cause"]
+    )
+    kept = depot.path / "reports/local" / finished["cause"].rpartition(" ")[2] / "schema/applied-before.json"
+    assert kept.read_text(encoding="utf-8") == "null"

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.alembic_project import PACKAGES, assert_alembic_deploys_and_leads_back
+from tests.foreign.alembic_project import (
+    PACKAGES,
+    assert_alembic_deploys_and_leads_back,
+    assert_recover_says_what_it_cannot_lead_back,
+)
 from tests.foreign.strangers_machine import Machine, built_wheel
 
 
@@ -19,3 +23,7 @@ def machine(shared_folder: Path) -> Iterator[Machine]:
 
 def test_a_service_that_alembic_migrates_is_deployed_and_led_back(machine: Machine) -> None:
     assert_alembic_deploys_and_leads_back(machine)
+
+
+def test_recover_never_says_that_a_schema_was_led_back_that_was_not(machine: Machine) -> None:
+    assert_recover_says_what_it_cannot_lead_back(machine)
