@@ -28,6 +28,7 @@ from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTrans
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
+from pytest_deploy.platform.google.remedies import remedy_of, remedy_of_words
 from pytest_deploy.platform.protocol import LastOutput, Revision, ServiceState, Share
 
 CALL_S = 10.0
@@ -46,17 +47,6 @@ _AGAIN = Retry(
 
 _POLL_S = 0.05
 """Between two looks at what is under way: the platform is near."""
-
-_REMEDIES: Mapping[type[Exception], str] = {
-    google_errors.NotFound: "check project, region and name; the service itself is made by the infrastructure code",
-    google_errors.PermissionDenied: "the identity of this run needs roles/run.developer on the service",
-    google_errors.Unauthenticated: "sign in: workload identity in CI, `gcloud auth application-default login` at a desk",
-    sign_in_errors.GoogleAuthError: "sign in: workload identity in CI, `gcloud auth application-default login` at a desk",
-    google_errors.ServiceUnavailable: "try again when the platform answers",
-    google_errors.DeadlineExceeded: "try again when the platform answers",
-    google_errors.Aborted: "another process changes this service; find it, then try again",
-    google_errors.InvalidArgument: "the platform refuses the request itself; look at what was asked",
-}
 
 
 def loopback_channel(address: str) -> grpc.Channel:
@@ -227,6 +217,8 @@ class CloudRun:
         __tracebackhide__ = True
         said = self.last_output(name, _LINES_OF_A_FAILURE)
         where = "" if said.lines else f"; its output: {said.place}"
+        if remedy := remedy_of_words(message):
+            where = f"; {remedy}{where}"
         # Without the client's own errors before it: the message holds what they say.
         raise RevisionFailed(f"{message}{where}", revision=name, log="\n".join(said.lines)) from None
 
@@ -285,10 +277,7 @@ def _in_cloud_logging(service: str, revision: str, lines: int) -> str:
 def _unavailable(doing: str, error: Exception) -> PlatformUnavailable:
     if isinstance(error, google_errors.RetryError) and error.cause is not None:
         error = error.cause
-    remedy = next(
-        (text for kind, text in _REMEDIES.items() if isinstance(error, kind)), "look at the platform's own log"
-    )
-    return PlatformUnavailable(f"{doing}: {error}; {remedy}")
+    return PlatformUnavailable(f"{doing}: {error}; {remedy_of(error)}")
 
 
 # --- Google's messages of a Cloud Run service and ours, each from the other. Pure.
