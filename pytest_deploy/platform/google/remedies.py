@@ -51,7 +51,7 @@ _ROWS: Final = (
     # What is there, or is not.
     _Row((google_errors.AlreadyExists, google_errors.Conflict), r"revision", "a revision of that name is there with another content: run again, under another name"),
     _Row((google_errors.Aborted,), "", "another process changes this service; find it, then try again"),
-    _Row((google_errors.NotFound,), r"revision", "that revision is gone: traffic can go to one that is there and ready alone"),
+    _Row((google_errors.NotFound,), r"revision", "check project, region and name; a revision that is gone serves no more: choose one that is there and ready"),
     _Row((google_errors.NotFound,), "", "check project, region and name; the service itself is made by the infrastructure code"),
     _Row((google_errors.InternalServerError,), r"revision|traffic", "Google answers so for traffic to a revision that is gone: read the state again, and choose one that is there"),
     # Who asks, and whether anybody answers.

@@ -43,7 +43,7 @@ REFUSED_CALLS = [
     (Code.INVALID_ARGUMENT, "Percent must be between 0 and 100", "look at what was asked"),
     (Code.ALREADY_EXISTS, "Revision named 'parcels-00003-k7q' with different configuration already exists.", "run again, under another name"),
     (Code.NOT_FOUND, "Resource 'parcels' of kind 'SERVICE' in region 'europe-west1' does not exist", "the service itself is made by the infrastructure code"),
-    (Code.NOT_FOUND, "Revision 'parcels-00001-abc' does not exist", "that revision is gone"),
+    (Code.NOT_FOUND, "Revision 'parcels-00001-abc' does not exist", "a revision that is gone serves no more"),
     (Code.INTERNAL, "Internal error while setting traffic to revision", "traffic to a revision that is gone"),
     (Code.ABORTED, "Conflict: the etag is stale", "another process changes this service"),
     (Code.UNAVAILABLE, "The service is currently unavailable.", "try again when the platform answers"),
