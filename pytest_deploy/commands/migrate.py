@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import GROUP, Env, say
+from pytest_deploy.commands import GROUP, Env, print_lines, say
 from pytest_deploy.commands.adopt import adopt
 from pytest_deploy.commands.migration_files import new, renumber
 from pytest_deploy.commands.migration_session import opened, refuse_where_approval_is_asked, under_lease
@@ -14,6 +14,7 @@ from pytest_deploy.commands.restore_saved import restore_saved
 from pytest_deploy.errors import MigrationsRefused, UsageError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import Migrations
+from pytest_deploy.migrate.readable_diff import readable
 from pytest_deploy.migrate.tools import require_tools
 from pytest_deploy.migrate.trial_result import Trial
 from pytest_deploy.workspace import program_command
@@ -74,7 +75,7 @@ def dry_run(env: Env) -> None:
         typer.echo(f"{version} would take {seconds:.3f} s")
     for relation, mode in result.locks:
         typer.echo(f"locks {relation}: {mode}")
-    typer.echo(result.schema_diff or "the schema would stay as it is")
+    print_lines(readable(result.schema_diff) if result.schema_diff else ["the schema would stay as it is"], typer.echo)
 
 
 @migrate.command()

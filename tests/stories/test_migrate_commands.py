@@ -35,7 +35,7 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
     assert last.startswith("7 pending, none faulty; ")
 
     tried = "\n".join(typed_here(dry_run))
-    for said in ("0007 would take ", "+column diary.account 0001", "+relation diary.audit "):
+    for said in ("0007 would take ", "+ column diary.account.id uuid", "+ table diary.audit"):
         assert said in tried
     assert typed_here(status)[-1] == "0 applied, 7 pending"
 
