@@ -36,6 +36,11 @@ def status(env: Env) -> None:
     """A line a migration: applied, when and by whom, or pending."""
     with opened(env) as (_, migrations):
         rows = migrations.status()
+        try:
+            migrations.files()
+            faulty = None
+        except MigrationsRefused as error:
+            faulty = error
     for row in rows:
         text: str = row.state
         if row.applied is not None:
@@ -44,6 +49,8 @@ def status(env: Env) -> None:
         typer.echo(f"{row.version} {row.name:<28} {text}")
     pending = sum(row.applied is None for row in rows)
     typer.echo(f"{len(rows) - pending} applied, {pending} pending")
+    if faulty is not None:
+        raise faulty
 
 
 @migrate.command()

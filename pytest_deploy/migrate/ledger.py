@@ -236,7 +236,7 @@ def declare(connection: Connection, taken: Sequence[Migration], *, actor: str) -
         )
 
 
-def _is_another(row: Applied, file: Migration) -> bool:
+def _is_another(row: Applied, file: Migration | NamedFile) -> bool:
     """Whether what was applied was a file of another name and other bytes."""
     return row.sha256 not in {None, file.sha256} and row.name not in {"", file.name}
 
@@ -278,9 +278,12 @@ def files_applied(history: Sequence[Applied], files: Sequence[NamedFile]) -> dic
     return found
 
 
-def status(connection: Connection, migrations: Sequence[Migration]) -> tuple[Status, ...]:
-    """Every migration of the folder or of the history, in order of number. Changes nothing."""
-    files = {migration.number: migration for migration in migrations}
+def status(connection: Connection, named: Sequence[Migration | NamedFile]) -> tuple[Status, ...]:
+    """Every migration of the folder or of the history, in order of number. Changes nothing.
+
+    Names and digests are enough: what is wrong inside a file is no reason not to say where the database stands.
+    """
+    files = {file.number: file for file in named}
     history = {row.number: row for row in applied(connection)}
     rows = []
     for number in sorted({*files, *history}):

@@ -172,12 +172,7 @@ def _read_one(file: NamedFile, pairs: Path | None, exempt: Mapping[str, str], fa
         problem = "a section outside a transaction and its declaration go together"
         remedy = "write both `-- migrate:up transaction:false` and `-- deploy:outside-transaction REASON`, or neither"
         faults.add(path, up.line, problem, remedy)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if down_path is not None:
-        way_down = down_path.read_bytes() if down_path.is_file() else b""
-        digests = f"{digest}\n{hashlib.sha256(way_down).hexdigest()}\n"
-        digest = hashlib.sha256(digests.encode()).hexdigest()
-    return Migration(file.version, file.name, path, up, down, digest, adopted=adopted, **declared)
+    return Migration(file.version, file.name, path, up, down, file.sha256, adopted=adopted, **declared)
 
 
 _ADOPTED: Final[dict[str, Any]] = {

@@ -20,6 +20,7 @@ from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility
 from pytest_deploy.migrate.migration_folder import read_migrations
+from pytest_deploy.migrate.names import named_files
 from pytest_deploy.migrate.restore import Restored
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.service_group import Membership
@@ -93,7 +94,7 @@ class Migrations:
     def status(self) -> tuple[Status, ...]:
         """Every migration of the folder or of the history: applied, pending, edited since, or its file gone."""
         with self._session() as connection:
-            return ledger.status(connection, self.files())
+            return ledger.status(connection, () if self.folder is None else named_files(self.folder))
 
     def findings(self) -> tuple[Finding, ...]:
         """What squawk finds in what is pending, accepted findings included."""

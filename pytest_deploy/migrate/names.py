@@ -8,10 +8,12 @@ order is that of the numbers. REQ-o00044-A.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +40,17 @@ class NamedFile:
     @property
     def number(self) -> int:
         return int(self.version)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex, of the file's bytes; in the two-file layout of the two files' hex digests, up first, one a line."""
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        pairs = rollback_folder(self.path.parent)
+        if pairs is None:
+            return digest
+        down = rollback_file(pairs, self.version)
+        way_down = down.read_bytes() if down.is_file() else b""
+        return hashlib.sha256(f"{digest}\n{hashlib.sha256(way_down).hexdigest()}\n".encode()).hexdigest()
 
 
 def named_files(folder: Path) -> tuple[NamedFile, ...]:

@@ -57,6 +57,27 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
     assert told == ["lease.taken", "lease.released"] * 2
 
 
+def test_status_says_where_the_database_stands_also_while_a_file_is_faulty(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
+    typed(checkout.path, up, "local", to="0002")
+    checkout.write("migrations/0008_half.sql", "-- migrate:up\nselect 1;\n")
+    edited = checkout.path / "migrations" / "0002_sessions.sql"
+    checkout.write("migrations/0002_sessions.sql", edited.read_text(encoding="utf-8") + "commit;\n")
+
+    printed: list[str] = []
+    with pytest.raises(MigrationsRefused) as refused:
+        typed(checkout.path, status, "local", printed=printed)
+
+    told = "\n".join(printed)
+    assert re.search(r"^0001 accounts +applied .* by local:", told, re.MULTILINE)
+    assert re.search(r"^0002 sessions .*, edited$", told, re.MULTILINE)
+    assert re.search(r"^0008 half +pending$", told, re.MULTILINE)
+    assert "2 applied, 6 pending" in told
+    assert "the line `-- migrate:down` is missing" in str(refused.value)
+
+
 def test_a_loss_that_nobody_declared_is_told_by_check_and_dry_run(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
