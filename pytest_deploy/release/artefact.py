@@ -48,7 +48,7 @@ def build_artefact(root: Path, folder: str, into: Path) -> Path:
 
     Raises:
         UsageError: `folder` holds no file that git knows or would know, or lies outside the repository.
-        Refused: it holds what must not be released (a private key), or what no archive can keep (a submodule, a link that
+        Refused: it holds what must not be released (a private key, a runner's login), or what no archive can keep (a submodule, a link that
             leads out of it or nowhere).
     """
     state = source.read_folders(root, source.with_source(folder))
@@ -113,6 +113,11 @@ def _refuse_what_cannot_be_released(folder: str, members: list[_Member]) -> None
                 faults.append(f"{where} is a link that leads out of the service's folder, to {links[member.name]}")
             elif leads not in there:
                 faults.append(f"{where} is a link that leads nowhere, to {links[member.name]}")
+        elif source.is_login(member.name):
+            faults.append(
+                f"{where} is the login of a GitHub runner (google-github-actions/auth writes it), which must be in no artefact: "
+                "take it out of the commit"
+            )
         elif _PRIVATE_KEY.search(member.content):
             faults.append(
                 f"{where} holds a private key, which must be in no artefact: take it out of the service's folder"

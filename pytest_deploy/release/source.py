@@ -19,6 +19,8 @@ HERE: Final = "."
 """The folder of deploy.yaml, which the paths of a deployment are relative to."""
 _TRAILER = re.compile(r"^\s*co-authored-by\s*:(.*)", re.IGNORECASE | re.MULTILINE)
 _EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")
+_LOGIN_OF_A_RUNNER = re.compile(r"gha-creds-[0-9A-Za-z]+\.json")
+"""What google-github-actions/auth writes into the workspace of a job, and takes away at its end."""
 _NOBODY: Final = "(nobody)"
 """Stands for an author, committer or co-author whom a commit does not name: nobody of a roster, and so it blocks."""
 
@@ -64,8 +66,8 @@ def read_folders(root: Path, folders: Sequence[str], *, tag_prefix: str = "") ->
     commit = git.text(root, "rev-parse", "HEAD")
     for folder in folders:
         _refuse_outside(root, folder)
-    changed = git.text(root, "status", "--porcelain", "--untracked-files=normal", "--", *folders)
-    dirty = bool(changed) or _has_unwatched_files(root, folders)
+    changed = git.text(root, "status", "--porcelain", "-z", "--untracked-files=normal", "--", *folders).split("\0")
+    dirty = any(line and not (line.startswith("?? ") and is_login(line[3:])) for line in changed) or _has_unwatched_files(root, folders)
     # In a pattern of git only a prefix of letters, digits, `.`, `_`, `-` and `/` means itself; policy allows no other.
     matching = [f"--match={tag_prefix}*"] if tag_prefix else []
     described = git.text(root, "describe", "--tags", "--always", "--abbrev=12", *matching)
@@ -91,10 +93,17 @@ def is_own(name: str) -> bool:
     return name.partition("/")[0] in OWN_FOLDERS or ".deploy" in name.split("/")
 
 
+def is_login(name: str) -> bool:
+    """Whether a path is the login of a GitHub runner, by its name: no part of a release, and no change of its tree."""
+    return _LOGIN_OF_A_RUNNER.fullmatch(PurePosixPath(name).name) is not None
+
+
 def files(root: Path, folder: str) -> tuple[Path, ...]:
-    """The files under `folder` that git tracks or would track, sorted; never the record or private state, whatever git ignores."""
-    listed = git.text(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder)
-    names = sorted({name for name in listed.split("\0") if name and not is_own(name)})
+    """The files under `folder` that git tracks or would track, sorted; never the record, private state or a runner's login, whatever git ignores."""
+    tracked = git.text(root, "ls-files", "-z", "--cached", "--", folder).split("\0")
+    others = git.text(root, "ls-files", "-z", "--others", "--exclude-standard", "--", folder).split("\0")
+    listed = [*tracked, *(name for name in others if not is_login(name))]
+    names = sorted({name for name in listed if name and not is_own(name)})
     return tuple(root / name for name in names if (root / name).is_symlink() or (root / name).is_file())
 
 

@@ -298,3 +298,22 @@ def test_a_tag_is_the_version_and_a_change_makes_it_dirty(checkout: Path) -> Non
 def test_a_folder_that_is_no_checkout_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="git init"):
         source.read(tmp_path)
+
+
+def test_the_credentials_of_a_runners_login_never_enter_it(checkout: Path, tmp_path: Path) -> None:
+    """Beside the service they are left out, of a clean tree and of a dirty one; committed they are refused by name."""
+    clean = build_artefact(checkout, ".", tmp_path / "made")
+    credentials = checkout / "gha-creds-0123456789abcdef.json"
+    credentials.write_text("{}")
+    assert build_artefact(checkout, ".", tmp_path / "made").name == clean.name
+
+    (checkout / "more.py").write_text("")
+    with tarfile.open(build_artefact(checkout, ".", tmp_path / "made")) as made:
+        names = made.getnames()
+    assert "more.py" in names
+    assert credentials.name not in names
+
+    git(checkout, "add", "-A")
+    commit(checkout)
+    with pytest.raises(Refused, match=rf"\n  {credentials.name} is the login of a GitHub runner .*: take it out"):
+        build_artefact(checkout, ".", tmp_path / "made")

@@ -76,3 +76,28 @@ def test_a_checkout_of_another_user_is_named_with_what_has_git_read_it() -> None
             source.read(checkout)
 
     assert f"safe.directory {shlex.quote(str(checkout))}`" in str(refused.value)
+
+
+CREDENTIALS = "gha-creds-0123456789abcdef.json"
+
+
+def test_the_credentials_of_a_runners_login_do_not_make_the_tree_dirty(checkout: Path) -> None:
+    """google-github-actions/auth writes them into the workspace, also where no .gitignore names them."""
+    (checkout / CREDENTIALS).write_text("{}")
+
+    assert not source.read(checkout).dirty
+    assert checkout / CREDENTIALS not in source.files(checkout, ".")
+
+    (checkout / "gha-creds.json").write_text("{}")
+    assert source.read(checkout).dirty, "another name is another file"
+
+
+def test_credentials_that_are_committed_and_changed_do(checkout: Path) -> None:
+    (checkout / CREDENTIALS).write_text("{}")
+    git(checkout, "add", "-A")
+    assert source.read(checkout).dirty
+
+    git(checkout, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "--no-gpg-sign", "-m", "x")
+    assert not source.read(checkout).dirty
+    (checkout / CREDENTIALS).write_text("{ }")
+    assert source.read(checkout).dirty
