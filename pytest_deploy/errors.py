@@ -210,9 +210,9 @@ class Interrupted(DeployError):
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, then: str = "the step stops here, what was changed is undone") -> None:
         self.signum = signum
-        super().__init__(f"{signal.Signals(signum).name} received: the step stops here, what was changed is undone")
+        super().__init__(f"{signal.Signals(signum).name} received: {then}")
 
 
 class RecordError(DeployError):

@@ -62,6 +62,12 @@ def recover(
             "--clock", help="first let the record's time start again, where a wrong clock wrote into the future"
         ),
     ] = False,
+    unattended: Annotated[
+        bool,
+        typer.Option(
+            "--unattended", help="for CI and schedules: what may still run on another machine is left alone, exit 0"
+        ),
+    ] = False,
 ) -> None:
     """Finish what a run left behind: explain, undo or complete, close. 0: consistent, no run open; 20: a person is needed."""
     workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
@@ -80,7 +86,7 @@ def recover(
     runs = sorted(state.open_runs(), key=lambda run: state.run(run).pipeline == PLAN)
     if not runs:
         typer.echo(f"{env}: no run is open in the record's {log.checkpoint().split()[2]} events")
-    raise typer.Exit(max((_recover_run(workspace, log.run(run)) for run in runs), default=0))
+    raise typer.Exit(max((_recover_run(workspace, log.run(run), unattended=unattended) for run in runs), default=0))
 
 
 class _Lines(RunObserver):
@@ -90,12 +96,16 @@ class _Lines(RunObserver):
         say(text)
 
 
-def _recover_run(workspace: Workspace, events: list[Event]) -> int:
+def _recover_run(workspace: Workspace, events: list[Event], *, unattended: bool) -> int:
     opened, content = next(of_type(events, RunOpened))
     sets = tuple(f"{key}={value}" for key, value in given(content.sets, {}).items())
     context = RunContext(workspace, pipeline=content.pipeline, sets=sets, reason=content.reason or "", run=opened.run)
     environment = Environment(context.workspace, context.policy(), run=context.run, shift_s=context.shift_s)
     _explain(events)
+    if unattended and _may_still_run(environment, events):
+        say(f"       left alone: {context.run} may still run, and no time has shown that it does not")
+        environment.close()
+        return 0
     try:
         lease = None if context.pipeline == PLAN else _take_over(environment.log, events)
         return _finish(context, environment, opened, lease)
@@ -113,6 +123,20 @@ def _explain(events: list[Event]) -> None:
             typer.echo(f"       in {step.phase}, `{title_of(nodeid)}` began and did not end, {changing}")
     changed = [step for step in started.values() if step.changes]
     typer.echo(f"       {len(changed)} changing steps were announced" if changed else "       nothing had been changed")
+
+
+def _may_still_run(environment: Environment, events: list[Event]) -> bool:
+    """Whether a run's process may live somewhere: its lease does and nobody can tell, or, of a plan, its time limit has not passed.
+
+    A decided run is no exception: who decided it may be sealing it.
+    """
+    now = environment.system_clock.now()
+    opened, content = next(of_type(events, RunOpened))
+    if content.pipeline == PLAN:
+        return (now - opened.time).total_seconds() < environment.policy.run_limit
+    taken = [event for event, _ in of_type(events, LeaseTaken)][-1]
+    until = [e.content.until for e in events if isinstance(e.content, LeaseTaken | LeaseRenewed)][-1]
+    return now < until and not leases.holder_gone(taken)
 
 
 def _take_over(log: Log, events: list[Event]) -> Lease:

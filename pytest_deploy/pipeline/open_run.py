@@ -7,7 +7,7 @@ import logging
 import platform as machine
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import UNSET, structs
 
 from pytest_deploy.approvals.roster import in_force
-from pytest_deploy.errors import DeployError, Refused, UsageError
+from pytest_deploy.errors import DeployError, LeaseHeld, Refused, UsageError
 from pytest_deploy.migrate.tools import require_tools
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.authorize_run import authorize_lease, rate_limit_condition
@@ -69,6 +69,7 @@ def open_run(
     plugins_kept_out: Mapping[str, str],
     options: Mapping[str, object],
     began: float,
+    stopped: Callable[[], int | None] = lambda: None,
 ) -> Run:
     """Ask the gates where a request was approved, take the lease (a plan takes none), open the run.
 
@@ -82,12 +83,14 @@ def open_run(
         plugins_kept_out: the installed ones that take no part, the same.
         options: pytest's options that differ from their defaults.
         began: when the deployment's process began, in seconds since the epoch.
+        stopped: the signal that came, which ends the waiting for a lease.
 
     Raises:
         UsageError: a tool that moves the schema is not installed, or what opens the run does not fit its event.
         Refused: with every refusal, secrets that cannot be had among them; RequestRefused where the record holds why.
         PlatformUnavailable: there is no record yet, and it cannot be told whether a release serves.
-        LeaseHeld: another run holds the environment.
+        LeaseHeld: another run holds the environment, and goes on to as long as policy waits.
+        Interrupted: a signal came while it was waited for.
         ManualInterventionRequired: a run was left open.
         RecordError: the record cannot be written or does not verify.
     """
@@ -117,11 +120,13 @@ def open_run(
     )
     require_room(opening_event(judged=judged_by(environment, context)))
     # 3. The lease, after the gates; it is renewed until the run is sealed.
-    lease = take_lease(environment, context, source_) if context.pipeline != PLAN else None
-    if lease is not None:
+    lease: Lease | None = None
+    waited_s = 0.0
+    if context.pipeline != PLAN:
+        lease, waited_s = take_lease(environment, context, source_, say=observer.line, stopped=stopped)
         lease.start_renewing()
-    # 4. The run. Where it cannot be opened the lease is given back.
-    age_s = max(0.0, time.time() - began)
+    # 4. The run. Where it cannot be opened the lease is given back. Who waited for another did not work meanwhile.
+    age_s = max(0.0, time.time() - began - waited_s)
     run = Run(
         environment=environment,
         context=context,
@@ -162,19 +167,39 @@ def refuse_secret_in_policy(environment: Environment) -> None:
     )
 
 
-def take_lease(environment: Environment, context: RunContext, source_: Source) -> Lease:
-    """Take the environment's lease; where a request was approved, only after every gate passed."""
-    if context.request:
-        authorize_lease(environment, context, source_)
-    taken = lease.take(
-        environment.log,
-        context.run,
-        name=environment.policy.environment,
-        actor=local_actor(),
-        extra_condition=rate_limit_condition(environment, context) if context.pipeline == PIPELINE else None,
-    )
-    logger.info("lease of %s taken for %s", environment.policy.environment, context.run)
-    return taken
+def take_lease(
+    environment: Environment,
+    context: RunContext,
+    source_: Source,
+    *,
+    say: Callable[[str], None],
+    stopped: Callable[[], int | None],
+) -> tuple[Lease, float]:
+    """Take the environment's lease, once it is free; where a request was approved, only after every gate passed.
+
+    With it the seconds that it was waited for, `lease.wait_s` of policy at most.
+    """
+    waited_s, limit_s = 0.0, environment.policy.lease.wait_s
+    while True:
+        waited_s += lease.wait_until_free(environment.log, max(0.0, limit_s - waited_s), say=say, stopped=stopped)
+        if context.request:
+            authorize_lease(environment, context, source_)
+        try:
+            taken = lease.take(
+                environment.log,
+                context.run,
+                name=environment.policy.environment,
+                actor=local_actor(),
+                extra_condition=rate_limit_condition(environment, context) if context.pipeline == PIPELINE else None,
+                waited_s=waited_s,
+            )
+        except LeaseHeld:
+            # Of several that waited one was faster: the others wait on.
+            if waited_s >= limit_s or not lease.is_held_by_the_living(environment.log):
+                raise
+            continue
+        logger.info("lease of %s taken for %s", environment.policy.environment, context.run)
+        return taken, waited_s
 
 
 def _opening_event(

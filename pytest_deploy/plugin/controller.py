@@ -99,6 +99,7 @@ class Controller:
                 plugins_kept_out=self.config.stash.get(kept_out.KEPT_OUT, {}),
                 options=self._options,
                 began=self.guard_channel.began,
+                stopped=lambda: self.interruption.first,
             )
         except DeployError as error:
             self._say_refusal(error)

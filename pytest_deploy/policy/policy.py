@@ -190,6 +190,13 @@ class Blackout(Section):
     """a file of planned maintenance and own blackout periods; a year it does not cover blocks"""
 
 
+class LeaseRules(Section):
+    """What a start does where another run holds the environment."""
+
+    wait_s: Annotated[float, Field(ge=0)] = 0
+    """seconds it waits for that run to end, recorded, e.g. 900 in CI; 0: it is refused at once"""
+
+
 class RateLimit(Section):
     """How often it may go (REQ-o00043-K)."""
 
@@ -256,6 +263,8 @@ class Policy(Section):
     """zone, days, opens and closes, or null for any time"""
     blackout: Blackout | None = None
     """holidays and calendar, or null for none"""
+    lease: LeaseRules = LeaseRules()
+    """wait_s"""
     rate_limit: RateLimit | None = None
     """runs and per_h, or null for no limit"""
     staging_smoke: StagingSmoke | None = None
@@ -370,7 +379,7 @@ class Policy(Section):
 
 
 _LATER = (
-    *("administrators", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
+    *("administrators", "lease", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
     *("database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
 )
 """Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""

@@ -10,25 +10,29 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from msgspec import UNSET
 
-from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequired, RecordError, StoreUnavailable
+from pytest_deploy.errors import IllegalEvent, Interrupted, LeaseHeld, ManualInterventionRequired, RecordError, StoreUnavailable
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken, given
 from pytest_deploy.record.log import AppendCondition, Log, LogView
 from pytest_deploy.record.run_id import recover_command
-from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState
+from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState, LogState
 
 logger = logging.getLogger(__name__)
 
 RENEW_S: Final = 20.0
+WAIT_POLL_S: Final = 2.0
+"""Seconds between two looks at a lease that is waited for."""
 _SAME_START_S: Final = 1.0  # the system counts a process's start in ticks; no number is reused within a second
 
 
@@ -123,12 +127,14 @@ def take(
     actor: str,
     recovering: bool = False,
     extra_condition: AppendCondition | None = None,
+    waited_s: float = 0.0,
     life_s: float = LEASE_LIFE_S,
     renew_s: float = RENEW_S,
 ) -> Lease:
     """Claim the lease `name` (the environment's) for a run; `recovering` takes over the run's own, left behind.
 
-    `extra_condition` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken.
+    `extra_condition` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken. `waited_s`: what
+    the run waited for it, which the event says.
 
     Raises LeaseHeld (who has it, until when) where another lease lives, ManualInterventionRequired where a run was left open, naming
     the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
@@ -138,6 +144,7 @@ def take(
         holder=actor,
         until=log.clock.now() + timedelta(seconds=life_s),
         recovers=recovering,
+        waited_s=round(waited_s, 1) if waited_s else UNSET,
         **this_process(),
     )
 
@@ -151,6 +158,46 @@ def take(
 
     event = log.append(content, run=run, actor=actor, condition=condition)
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
+
+
+def wait_until_free(
+    log: Log,
+    wait_s: float,
+    *,
+    say: Callable[[str], None],
+    stopped: Callable[[], int | None] = lambda: None,
+    poll_s: float = WAIT_POLL_S,
+) -> float:
+    """Wait while another run's lease lives, at most so many seconds; the seconds that it took.
+
+    What no waiting mends is not waited for, and `take` refuses it: a run that was left open, a holder that is provably gone.
+    `stopped` gives the signal that ends the waiting; then it raises Interrupted. Two that wait come in no order.
+    """
+    began, holder = log.clock.monotonic(), ""
+    while (lease := _living(log)) is not None:
+        waited = log.clock.monotonic() - began
+        if waited >= wait_s:
+            if wait_s:
+                say(f"waited {waited:.0f} s for the lease, as long as policy allows (lease.wait_s)")
+            return waited if wait_s else 0.0
+        if lease.run != holder:
+            holder = lease.run
+            say(f"waiting for the lease, {wait_s - waited:.0f} s at most: in progress: {_in_progress(lease)}")
+        if (signum := stopped()) is not None:
+            raise Interrupted(signum, "it waited for the lease; nothing was started")
+        time.sleep(min(poll_s, wait_s - waited))
+    return log.clock.monotonic() - began if holder else 0.0
+
+
+def is_held_by_the_living(log: Log) -> bool:
+    """Whether a lease lives whose holder is not provably gone."""
+    return _living(log) is not None
+
+
+def _living(log: Log) -> LeaseState | None:
+    """The lease of another that is worth waiting for."""
+    lease = LogState.of(log.history()).lease
+    return lease if lease is not None and lease.until > log.clock.now() and not holder_gone(lease.taken) else None
 
 
 def this_process() -> dict[str, Any]:

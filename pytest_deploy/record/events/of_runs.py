@@ -70,6 +70,8 @@ class LeaseTaken(EventContent, frozen=True, kw_only=True):
     """Seconds since the epoch; with host and pid it tells whether the holder still exists."""
     recovers: bool | UnsetType = UNSET
     """True where `recover` took over a run that was left open."""
+    waited_s: Number | UnsetType = UNSET
+    """Seconds that the run waited for another to end, where policy lets it wait (`lease.wait_s`)."""
     machine: str | UnsetType | None = UNSET
     workflow_run: str | UnsetType | None = UNSET
     workflow_attempt: int | UnsetType | None = UNSET

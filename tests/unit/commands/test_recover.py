@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,37 @@ def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path)
     assert both(root / STORE) == (True, "")
     with pytest.raises(RecordError, match="not in the future; nothing to mend"):
         recovered(root, clock=True)
+
+
+def test_unattended_a_run_that_may_live_is_left_alone_and_nothing_is_written(root: Path) -> None:
+    """A schedule asks while somebody deploys, on another machine."""
+    run = left(root, {**this_process(), "host": "elsewhere"}, life_s=60)
+    size = verify(root / STORE).size
+
+    printed = recovered(root, unattended=True)
+
+    assert printed[-1] == f"       left alone: {run} may still run, and no time has shown that it does not"
+    assert verify(root / STORE).size == size
+
+
+def test_unattended_a_run_whose_process_is_gone_or_whose_lease_ran_out_is_recovered(root: Path) -> None:
+    run = left(root, gone())
+    assert recovered(root, unattended=True)[-1] == f"done: run {run} abandoned; the environment is as it was"
+
+    run = left(root, {**this_process(), "host": "elsewhere"}, life_s=0.1)
+    time.sleep(0.2)
+    assert recovered(root, unattended=True)[-1] == f"done: run {run} abandoned; the environment is as it was"
+
+
+def test_unattended_a_plan_is_left_alone_until_its_time_limit_has_passed(root: Path) -> None:
+    """A plan takes no lease, so nothing but time tells of one on another machine."""
+    clock = HandClock(SystemClock().now() - timedelta(seconds=600))
+    plan = RunWriter(log_of(root, clock), pipeline="plan").open()
+
+    assert recovered(root, unattended=True)[-1].startswith(f"       left alone: {plan.run} may still run")
+
+    # Twice sla_s of local: 1,200 s.
+    environment_of_old = root / "deploy.yaml"
+    text = environment_of_old.read_text(encoding="utf-8")
+    environment_of_old.write_text(text.replace("sla_s: 600\n    dirty_tree", "run_limit_s: 300\n    sla_s: 600\n    dirty_tree"), encoding="utf-8")
+    assert recovered(root, unattended=True)[-1] == f"done: run {plan.run} abandoned; the environment is as it was"
