@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from pytest_deploy.workspace import Workspace
 
 
+def _said(text: str) -> str:
+    """A value that says something. An input that nobody filled in, or a variable that is not set, arrives as an empty one."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty: give a value, or leave the option out")
+    return text
+
+
 def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("deploy", "deployments (inert without --deploy-env)")
-    group.addoption("--deploy-env", metavar="ENV", help="deploy to this environment of deploy.yaml")
+    group.addoption("--deploy-env", metavar="ENV", type=_said, help="deploy to this environment of deploy.yaml")
     group.addoption(
         "--deploy-config",
         metavar="PATH",
-        default="",
+        type=_said,
+        default=None,
         help="the deploy.yaml that is meant (default: the next one, in this folder or above)",
     )
     group.addoption(
@@ -41,12 +49,13 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--deploy-set",
         metavar="KEY=VALUE",
+        type=_said,
         action="append",
         default=[],
         help="change one value of the policy, embedded platform only, recorded; e.g. service.env.FAULT=login",
     )
     group.addoption(
-        "--deploy-run", metavar="RUN", default="", help="the approved request to execute, as the plan named it"
+        "--deploy-run", metavar="RUN", type=_said, help="the approved request to execute, as the plan named it"
     )
     group.addoption(
         "--deploy-rehearse",
@@ -56,7 +65,7 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         "--deploy-at",
         metavar="INSTANT",
-        default="",
+        type=_said,
         help="rehearsals only: set the clock of gates and expiry, e.g. 2026-11-23T15:00:00Z; it goes on running",
     )
     group.addoption("--deploy-reason", metavar="TEXT", default="", help="why; goes into the request and the record")
@@ -124,7 +133,7 @@ def run_context(config: pytest.Config) -> RunContext | None:
         pipeline=option.deploy_pipeline,
         sets=tuple(option.deploy_set),
         reason=option.deploy_reason,
-        request=option.deploy_run,
+        request=option.deploy_run or "",
         shift_s=_clock_shift_s(option),
         ticket=option.deploy_ticket,
     )

@@ -48,6 +48,23 @@ def test_without_an_environment_it_is_no_deployment(configured: pytest.Pytester)
     assert options.run_context(parsed(configured, "--deploy-env=local", "--help")) is None, "only help is to be shown"
 
 
+@pytest.mark.parametrize("name", ["env", "run", "at", "set", "config"])
+def test_an_empty_value_is_refused_and_never_read_as_one_that_was_not_given(
+    configured: pytest.Pytester, name: str
+) -> None:
+    """An input of a workflow that nobody filled in: an empty request must not run the only one that waits."""
+    with pytest.raises(pytest.UsageError, match=rf"--deploy-{name}: is empty: give a value, or leave the option out"):
+        parsed(configured, "--deploy-env=local", f"--deploy-{name}=")
+
+
+def test_an_empty_reason_or_ticket_is_none(configured: pytest.Pytester) -> None:
+    """They may be left out; where policy demands them, what is missing is refused there."""
+    found = options.run_context(parsed(configured, "--deploy-env=local", "--deploy-reason=", "--deploy-ticket="))
+
+    assert found is not None
+    assert (found.reason, found.ticket) == ("", "")
+
+
 @pytest.mark.parametrize(
     "words, says",
     [
