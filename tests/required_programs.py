@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -18,14 +20,21 @@ _PACKAGES = {
     "go": "Debian's golang-go, golang-golang-x-crypto-dev and golang-golang-x-mod-dev",
     "allure": "npm's allure",
     "node": "Debian's nodejs",
+    "actionlint": "rhysd's actionlint by Go, as .ci/run does",
+    **dict.fromkeys(("act", "zizmor", "check-jsonschema", "pre-commit"), "requirements/test.txt"),
 }
 
 
 def needs(program: str) -> None:
     """Skip where the program is missing, saying what to install; under CI=true that is a failure."""
-    if shutil.which(program) is not None:
-        return
-    missing(program, f"install {_PACKAGES[program]}")
+    path_of(program)
+
+
+def path_of(program: str) -> str:
+    """Where a program lies, beside the interpreter that runs the tests or on PATH; ends the test as `needs` does."""
+    beside = Path(sys.executable).with_name(program)
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which(program)
+    return found or missing(program, f"install {_PACKAGES[program]}")
 
 
 def missing(what: str, remedy: str) -> NoReturn:
