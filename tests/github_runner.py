@@ -7,7 +7,6 @@ would lay into the workspace; `actions/upload-artifact` copies. Approval by revi
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -93,25 +92,40 @@ class Runner:
         return self.home / "artefacts"
 
     def start(
-        self, workflow: str, event: str, *, inputs: Mapping[str, str] | None = None, job: str = "", attempt: int = 1
+        self,
+        workflow: str,
+        event: str,
+        *,
+        inputs: Mapping[str, str] | None = None,
+        job: str = "",
+        run_id: str = "",
+        attempt: int = 1,
     ) -> Running:
         """Let a workflow run as the event would start it, not waited for."""
         words = [path_of("act"), event, "-W", f".github/workflows/{workflow}", "-P", "ubuntu-24.04=-self-hosted"]
         words += ["--no-skip-checkout", "--concurrent-jobs", "1", "--no-cache-server", "--actor", "octocat"]
         words += ["--action-cache-path", str(self.home / "cache"), "--log-prefix-job-id"]
-        words += [f"--local-repository={used}={self._folder(used.partition('@')[0])}" for used in sorted(actions_used())]
+        words += [
+            f"--local-repository={used}={self._folder(used.partition('@')[0])}" for used in sorted(actions_used())
+        ]
         words += [word for name in SECRETS for word in ("-s", f"{name}=value-of-{name.lower()}")]
         words += [word for name in ("PROVIDER", "ACCOUNT") for at in ("PLAN_STAGING", "PLAN_PRODUCTION", "RECOVER_DEVELOPMENT", "RECOVER_STAGING", "RECOVER_PRODUCTION") for word in ("--var", f"GCP_{at}_{name}={at.lower()}")]  # fmt: skip
         words += ["--var", "DEPLOYMENT_ACTIVATED=true"]
         words += [word for name, value in (inputs or {}).items() for word in ("--input", f"{name}={value}")]
         words += ["-j", job] if job else []
         environ = self.checkout.environ()
-        kept = {name: environ[name] for name in environ if name.startswith(("GIT_", "PYTEST_DEPLOY_", "XDG_")) or name == "HOME"}
+        kept = {
+            name: environ[name]
+            for name in environ
+            if name.startswith(("GIT_", "PYTEST_DEPLOY_", "XDG_")) or name == "HOME"
+        }
+        # Every run has a number of its own, by which its artefacts are told apart; a second attempt keeps it.
+        kept |= {"GITHUB_RUN_ID": run_id or str(len(self.checkout._children) + 1), "GITHUB_RUN_ATTEMPT": str(attempt)}
         words += [word for name, value in kept.items() for word in ("--env", f"{name}={value}")]
         folder = Path(tempfile.mkdtemp(prefix="said-", dir=self.home))
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
-                words, cwd=self.checkout.path, env={**environ, "GITHUB_RUN_ATTEMPT": str(attempt)}, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
+                words, cwd=self.checkout.path, env=environ, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
             )  # fmt: skip
         running = Running(process, tuple(words), folder)
         self.checkout._children.append(running)

@@ -20,7 +20,14 @@ from typing import Any, Final
 import psutil
 from msgspec import UNSET
 
-from pytest_deploy.errors import IllegalEvent, Interrupted, LeaseHeld, ManualInterventionRequired, RecordError, StoreUnavailable
+from pytest_deploy.errors import (
+    IllegalEvent,
+    Interrupted,
+    LeaseHeld,
+    ManualInterventionRequired,
+    RecordError,
+    StoreUnavailable,
+)
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken, given

@@ -67,7 +67,9 @@ def read_folders(root: Path, folders: Sequence[str], *, tag_prefix: str = "") ->
     for folder in folders:
         _refuse_outside(root, folder)
     changed = git.text(root, "status", "--porcelain", "-z", "--untracked-files=normal", "--", *folders).split("\0")
-    dirty = any(line and not (line.startswith("?? ") and is_login(line[3:])) for line in changed) or _has_unwatched_files(root, folders)
+    dirty = any(
+        line and not (line.startswith("?? ") and is_login(line[3:])) for line in changed
+    ) or _has_unwatched_files(root, folders)
     # In a pattern of git only a prefix of letters, digits, `.`, `_`, `-` and `/` means itself; policy allows no other.
     matching = [f"--match={tag_prefix}*"] if tag_prefix else []
     described = git.text(root, "describe", "--tags", "--always", "--abbrev=12", *matching)

@@ -74,7 +74,9 @@ def test_each_of_them_does_find_what_is_wrong(words: tuple[str, ...], says: str,
     """Else the test above could not fail."""
     text = (WORKFLOWS / "deploy-staging.yml").read_text(encoding="utf-8")
     if words[0] in {"actionlint", "zizmor"}:
-        text = text.replace("inputs.step == 'plan'", "inputs.stepp == 'plan'").replace('="$REASON"', "=${{ inputs.reason }}")
+        text = text.replace("inputs.step == 'plan'", "inputs.stepp == 'plan'").replace(
+            '="$REASON"', "=${{ inputs.reason }}"
+        )
     else:
         text = text.replace("    steps:", "    ssteps:")
     folder = tmp_path / ".github" / "workflows"
@@ -195,11 +197,7 @@ def test_each_environment_is_the_one_of_its_job_and_plans_and_recoveries_ask_nob
 
 def test_the_secrets_are_the_seven_of_the_activation_instructions() -> None:
     specified = (ROOT / "spec" / "ops-deployment-automation.md").read_text(encoding="utf-8")
-    used = {
-        name
-        for path in FILES
-        for name in re.findall(r"secrets\.(\w+)", path.read_text(encoding="utf-8"))
-    }
+    used = {name for path in FILES for name in re.findall(r"secrets\.(\w+)", path.read_text(encoding="utf-8"))}
 
     assert sorted(re.findall(r"gh secret set (\w+)", specified)) == sorted(SECRETS)
     assert used == set(SECRETS)
@@ -208,7 +206,10 @@ def test_the_secrets_are_the_seven_of_the_activation_instructions() -> None:
 def test_a_rollback_takes_what_the_specifications_command_gives_and_no_more_is_required() -> None:
     inputs = document("rollback")["on"]["workflow_dispatch"]["inputs"]
 
-    assert {name for name, described in inputs.items() if described.get("required")} == {"environment", "target_version"}
+    assert {name for name, described in inputs.items() if described.get("required")} == {
+        "environment",
+        "target_version",
+    }
     assert set(inputs) == {"environment", "target_version", "reason", "ticket"}
     assert inputs["environment"]["options"] == list(ENVIRONMENTS)
 
@@ -216,7 +217,10 @@ def test_a_rollback_takes_what_the_specifications_command_gives_and_no_more_is_r
 def test_recovery_follows_every_workflow_that_changes_something_and_a_schedule() -> None:
     on = document("recover")["on"]
 
-    assert on["workflow_run"] == {"workflows": [name for name in ("deploy-development", "deploy-staging", "deploy-production", "rollback")], "types": ["completed"]}
+    assert on["workflow_run"] == {
+        "workflows": ["deploy-development", "deploy-staging", "deploy-production", "rollback"],
+        "types": ["completed"],
+    }
     assert on["schedule"]
     matrix = document("recover")["jobs"]["recover"]["strategy"]
     assert [one["environment"] for one in matrix["matrix"]["include"]] == list(ENVIRONMENTS)

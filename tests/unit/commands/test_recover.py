@@ -166,5 +166,7 @@ def test_unattended_a_plan_is_left_alone_until_its_time_limit_has_passed(root: P
     # Twice sla_s of local: 1,200 s.
     environment_of_old = root / "deploy.yaml"
     text = environment_of_old.read_text(encoding="utf-8")
-    environment_of_old.write_text(text.replace("sla_s: 600\n    dirty_tree", "run_limit_s: 300\n    sla_s: 600\n    dirty_tree"), encoding="utf-8")
+    environment_of_old.write_text(
+        text.replace("sla_s: 600\n    dirty_tree", "run_limit_s: 300\n    sla_s: 600\n    dirty_tree"), encoding="utf-8"
+    )
     assert recovered(root, unattended=True)[-1] == f"done: run {plan.run} abandoned; the environment is as it was"

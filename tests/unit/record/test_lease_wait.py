@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pytest_deploy.record import lease as leases
 from pytest_deploy.record.lease import Lease, take, this_process, wait_until_free
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.record.run_state import LEASE_LIFE_S
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import ACTOR, PERSON, HandClock, RunWriter, open_log
 
@@ -37,7 +39,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, clock: HandClock) -> Callable[[Ca
             clock.move(seconds)
             what(len(pauses))
 
-        monkeypatch.setattr(leases.time, "sleep", sleep)
+        monkeypatch.setattr(time, "sleep", sleep)
 
     return happens
 
@@ -60,9 +62,7 @@ def test_it_waits_until_the_other_run_has_ended_and_the_record_says_how_long(
     assert verify(tmp_path / "reports" / "local").ok
 
 
-def test_it_waits_no_longer_than_it_may(
-    log: Log, meanwhile: Callable[[Callable[[int], None]], None]
-) -> None:
+def test_it_waits_no_longer_than_it_may(log: Log, meanwhile: Callable[[Callable[[int], None]], None]) -> None:
     other = taken(log)
     meanwhile(lambda _: other.renew())
     said: list[str] = []
@@ -91,7 +91,11 @@ def test_without_a_rule_a_start_is_refused_at_once(log: Log) -> None:
 
 def test_a_holder_that_is_gone_is_not_waited_for(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
-    gone: dict[str, Any] = {**this_process(), "pid": child.pid, "process_started": psutil.Process(child.pid).create_time()}
+    gone: dict[str, Any] = {
+        **this_process(),
+        "pid": child.pid,
+        "process_started": psutil.Process(child.pid).create_time(),
+    }
     child.wait()
     with monkeypatch.context() as patch:
         patch.setattr(leases, "this_process", lambda: gone)
@@ -109,7 +113,7 @@ def test_a_run_left_open_is_not_waited_for_past_its_lease(
     RunWriter(log).open()
     meanwhile(lambda _: None)
 
-    assert wait_until_free(log, 900, say=[].append) == leases.LEASE_LIFE_S
+    assert wait_until_free(log, 900, say=lambda _: None) == LEASE_LIFE_S
     with pytest.raises(ManualInterventionRequired, match="was left open"):
         taken(log)
 
@@ -120,7 +124,7 @@ def test_a_signal_ends_the_waiting(log: Log, meanwhile: Callable[[Callable[[int]
     meanwhile(lambda pause: signals.append(signal.SIGTERM) if pause == 2 else None)
 
     with pytest.raises(Interrupted, match="SIGTERM received: it waited for the lease; nothing was started") as ended:
-        wait_until_free(log, 60, say=[].append, stopped=lambda: signals[0] if signals else None)
+        wait_until_free(log, 60, say=lambda _: None, stopped=lambda: signals[0] if signals else None)
 
     assert ended.value.exit_code == 2
     assert [event.actor for event in log.events()][-1] in {PERSON, ACTOR}
