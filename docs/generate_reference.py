@@ -51,6 +51,7 @@ VARIABLES: Mapping[str, str] = {
     "PYTEST_DEPLOY_PGDATA_ROOT": "the folder below which the embedded platform keeps databases, else `/var/tmp`",
     "XDG_CACHE_HOME": "below it lies the private folder for compiled modules, where only commits are deployed; else below `HOME`",
     "HOME": "as above",
+    "GITHUB_STEP_SUMMARY": "the file to which a run in GitHub Actions adds how it ended, for the page of its job",
 }
 """The environment variables that this package reads itself."""
 

@@ -35,11 +35,13 @@ from pytest_deploy.plugin.recorder import FinishedStep, StepRecorder
 from pytest_deploy.plugin.stopped import Stopped
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.program import as_called
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import AlertRaised, RunOpened
 from pytest_deploy.record.planned import PLAN
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
+from pytest_deploy.reports import job_summary
 from pytest_deploy.reports.refused_start import outcome_of, report_refusal
 from pytest_deploy.reports.seal import Sealed, seal, summary
 from pytest_deploy.traceability import register
@@ -113,6 +115,7 @@ class Controller:
         """Say why nothing was started, and where that is to be read."""
         self.progress.line()
         self.progress.line(f"{outcome_of(error)}: {error}", red=True)
+        self._add_to_job(f"{outcome_of(error)}: {error}")
         # Where the log says already that the run is open, the guard names it and what is due.
         if self._is_open_in_the_log():
             return
@@ -278,8 +281,18 @@ class Controller:
 
     def _say_how_it_went(self, run: Run, sealed: Sealed) -> None:
         self.progress.line()
-        for line, markup in summary(run, sealed):
+        lines = summary(run, sealed)
+        for line, markup in lines:
             self.progress.line(line, **markup)
+        self._add_to_job(*(line for line, _ in lines))
+
+    def _add_to_job(self, *lines: str) -> None:
+        """Show on the page of the CI job how this run ended; it is over, and nothing that fails here changes that."""
+        heading = f"{self.context.workspace.environment}: {self.context.pipeline} {self.context.run}"
+        try:
+            job_summary.add(heading, [as_called(self.environment.redact(line)) for line in lines])
+        except Exception as fault:  # noqa: BLE001
+            self.progress.line(f"the job's summary was not written: {type(fault).__name__}: {fault}", red=True)
 
     def _with_record(self, run: Run, act: Callable[[], int]) -> int:
         """Do what writes the record, for its exit code; where that cannot be written, the code that is left (not 0)."""

@@ -116,6 +116,7 @@ def test_staging_and_production_stop_without_approval_and_pass_with_it(runner: R
         refused = dispatched(runner, environment, "run", request)
         assert refused.code == 1, refused.said
         assert f"1 gate of 14 refused {request}; nothing was changed" in refused.said
+        assert "Show what people are asked to sign" in planned.said
         assert request not in checkout.runs()
 
         # 4. Signed it does.
