@@ -21,4 +21,4 @@ def test_a_run_and_a_refused_start_say_on_the_job_s_page_how_they_ended(deployed
     assert f"### local: smoke {checkout.last_run()}\n\n```text\npassed in " in text
     assert "\nanchor    tlog deploy.example.org/local " in text
     assert text.count("### local: smoke ") == 2
-    assert "refused: " in text.rpartition("### ")[2]
+    assert "not started: deploy.yaml: 1 fault" in text.rpartition("### ")[2]
