@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from pytest_deploy.anchors.github import Statuses
-from pytest_deploy.errors import AnchorUnavailable, DeployError, StoreUnavailable
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
+from pytest_deploy.errors import AnchorUnavailable, DeployError, PlatformUnavailable, StoreUnavailable
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.bucket import Bucket
@@ -202,26 +203,27 @@ class TimestampAuthority:
         return None
 
     def _ask(self, query: bytes) -> bytes:
-        import requests
+        from pytest_deploy.bounded_http import bounded_session, whole_answer
 
         try:
-            answer = requests.post(
-                self.place,
-                data=query,
-                headers={"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"},
-                timeout=self.timeout_s,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise AnchorUnavailable(
-                f"{self.place} gave no answer in {self.timeout_s:g} s ({type(error).__name__}); see whether it is up"
-            ) from error
+            with bounded_session() as session:
+                answer, reply = whole_answer(
+                    session,
+                    "POST",
+                    self.place,
+                    data=query,
+                    headers={"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"},
+                    deadline_s=self.timeout_s,
+                    limit_bytes=_REPLY_LIMIT,
+                )
+        except PlatformUnavailable as error:
+            raise AnchorUnavailable(f"{error}; see whether it is up") from None
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-        if answer.status_code != 200 or kind != "application/timestamp-reply" or len(answer.content) > _REPLY_LIMIT:  # noqa: PLR2004 -- HTTP's OK
+        if answer.status_code != 200 or kind != "application/timestamp-reply":  # noqa: PLR2004 -- HTTP's OK
             raise AnchorUnavailable(
                 f"{self.place} answered {answer.status_code}, {kind or 'no type'}: no timestamp reply"
             )
-        return answer.content
+        return reply
 
     def _openssl(self, *arguments: str) -> None:
         try:
@@ -233,7 +235,7 @@ class TimestampAuthority:
         if completed.returncode != 0:
             output = (completed.stdout + completed.stderr).decode("utf-8", "replace").splitlines()
             last = next((line for line in reversed(output) if line.strip()), "no words")
-            raise AnchorUnavailable(f"{self.place}: openssl ts {arguments[0]} refused: {last}")
+            raise AnchorUnavailable(f"{self.place}: openssl ts {arguments[0]} refused: {kept_text(last, WORDS_BYTES)}")
 
 
 # --- The record's anchors in one environment: where they lie, and what they say when they are read back before a run.

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text, run_bounded
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, moment, not_applicable, span
 from pytest_deploy.policy.policy import Incidents
@@ -19,6 +20,8 @@ from pytest_deploy.record.clock import stamp
 
 NAME = "incidents"
 _WANTED = 'a list like [{"id": "INC-7", "severity": "critical", "opened": "2026-11-22T20:25:07Z", "closed": null, "url": null}]'
+_ANSWER_BYTES = 4_000_000
+"""Of what the program prints, at most."""
 _COUNTS = frozenset({"critical", ""})
 """A severity nobody has given yet counts as the worst."""
 
@@ -110,20 +113,25 @@ class IncidentCommand:
     def read(self) -> Sequence[Incident] | Unavailable:
         name = self.words[0]
         try:
-            ran = subprocess.run(
-                self.words, cwd=self.folder, capture_output=True, text=True, timeout=self.timeout_s, check=False
-            )
+            ran = run_bounded(self.words, cwd=self.folder, timeout_s=self.timeout_s, limit=_ANSWER_BYTES)
         except OSError as error:
             return Unavailable(f"incidents.command {name} cannot be run: {error.strerror}")
         except subprocess.TimeoutExpired:
             return Unavailable(f"incidents.command {name} gave no answer in {self.timeout_s:g} s")
-        if ran.returncode:
-            last = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            return Unavailable(f"incidents.command {name} failed with {ran.returncode}: {last}")
+        if ran.code:
+            last = (ran.stderr.text.strip().splitlines() or ["it said nothing"])[-1]
+            return Unavailable(f"incidents.command {name} failed with {ran.code}: {kept_text(last, WORDS_BYTES)}")
+        if ran.stdout.cut:
+            return Unavailable(
+                f"incidents.command {name} printed {ran.stdout.length:,} bytes (SHA-256 {ran.stdout.sha256}), "
+                f"{_ANSWER_BYTES:,} are read at most: let it leave out what was closed long ago"
+            )
         try:
-            return [_incident(incident) for incident in json.loads(ran.stdout)]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            return Unavailable(f"incidents.command {name} did not print {_WANTED}: {error!r}")
+            return [_incident(incident) for incident in json.loads(ran.stdout.text)]
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            return Unavailable(
+                f"incidents.command {name} did not print {_WANTED}: {kept_text(repr(error), WORDS_BYTES)}"
+            )
 
 
 def _incident(value: Mapping[str, Any]) -> Incident:

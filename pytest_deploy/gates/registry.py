@@ -17,6 +17,7 @@ import psycopg
 
 from pytest_deploy.approvals.overrides import OVERRIDE_SIGNERS
 from pytest_deploy.approvals.record_signatures import record_signatures
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates import (
     administrators,
@@ -142,7 +143,7 @@ class Gatekeeper:
             verdict = bound()(at)
             override = self.facts.overrides.get(name) if verdict.blocks else None
         except (DeployError, psycopg.Error, OSError) as error:
-            reason = f"{name} cannot be evaluated, so it blocks: {error}"
+            reason = f"{name} cannot be evaluated, so it blocks: {kept_text(str(error), 2 * WORDS_BYTES)}"
             return Grounds(name, {}).needs_action(reason, "mend what it names, then ask again")
         # 2. An override that two people signed.
         if override is not None:

@@ -22,6 +22,7 @@ import psycopg
 from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import DeployError, PlatformUnavailable, Refused, RefusedRows
 from pytest_deploy.migrate import pooler
 from pytest_deploy.record.programs import system_program
@@ -55,11 +56,11 @@ def server_message(error: BaseException) -> str:
     diagnosis = getattr(error, "diag", None)
     primary = getattr(diagnosis, "message_primary", None)
     if diagnosis is None or primary is None:
-        return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        return kept_text(next(iter(str(error).strip().splitlines()), type(error).__name__), WORDS_BYTES)
     if diagnosis.sqlstate in _OF_VALUES and not (diagnosis.statement_position or diagnosis.internal_position):
         primary = _QUOTED.sub('"…"', primary)
     hint = getattr(diagnosis, "message_hint", None)
-    return f"{primary} (hint: {hint})" if hint else str(primary)
+    return kept_text(f"{primary} (hint: {hint})" if hint else str(primary), WORDS_BYTES)
 
 
 _OF_VALUES: Final = {"22P02", "22003", "22007", "22008", "22009", "22018", "22023"}
@@ -246,7 +247,7 @@ def run_program(program: str, arguments: Sequence[str], conninfo: str, programs:
     if completed.returncode != 0:
         lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
         shown = "; ".join(line for line in lines[:4] if not line.startswith(("DETAIL", "CONTEXT")))
-        raise PlatformUnavailable(f"{program} ended with {completed.returncode}: {shown}")
+        raise PlatformUnavailable(f"{program} ended with {completed.returncode}: {kept_text(shown, WORDS_BYTES)}")
     return completed.stdout
 
 

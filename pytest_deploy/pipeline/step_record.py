@@ -26,7 +26,7 @@ from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import AlertRaised, EventContent, StepFinished, given, parse
-from pytest_deploy.record.plain_text import stated, words_of
+from pytest_deploy.record.plain_text import STATED_BYTES, shortened, stated, words_of
 from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_folder import OWN, RunFolder, encodable_name
 
@@ -78,7 +78,7 @@ class StepRecord:
 
     def expect(self, expected: object, actual: object) -> None:
         """State what was expected and what was found; both go into `step.finished`, as JSON: what is none, by its repr."""
-        self.expected, self.actual = stated(expected), stated(actual)
+        self.expected, self.actual = stated(expected, self._redact), stated(actual, self._redact)
         self._stated = True
 
     def verified(self, *assertions: str) -> None:
@@ -147,7 +147,7 @@ class StepRecord:
 
     def alert(self, alert: str, detail: str) -> None:
         """Raise an alert while the step still runs."""
-        self.event(AlertRaised(alert=alert, detail=detail))
+        self.event(AlertRaised(alert=alert, detail=shortened(self._redact(words_of(detail)), STATED_BYTES)))
 
     @property
     def store(self) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pytest_deploy.bounded_output import run_bounded
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.program_search import find_program, search_path
@@ -44,31 +45,21 @@ def run_account(words: Sequence[str], *, folder: Path, variables: Mapping[str, s
     shown = f"service.account, `{shlex.join(words)}`,"
     command = find_program(words, folder=folder, path=path, setting="service.account")
     try:
-        ran = subprocess.run(
-            command,
-            cwd=folder,
-            env={"PATH": path, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        ran = run_bounded(command, cwd=folder, env={"PATH": path, **variables}, timeout_s=TIMEOUT_S)
     except subprocess.TimeoutExpired:
         ran = None
     except OSError as error:
         raise Failed(f"{shown} cannot be run: {error.strerror}") from None
     if ran is None:
         raise Failed(f"{shown} was not done within {TIMEOUT_S} s")
-    if ran.returncode:
-        raise Failed(f"{shown} ended with {ran.returncode}; the end of its standard error:\n{_end(ran.stderr)}")
+    if ran.code:
+        raise Failed(f"{shown} ended with {ran.code}; the end of its standard error:\n{_end(ran.stderr.text)}")
     try:
-        return json.loads(ran.stdout)
-    except ValueError:
+        return json.loads(ran.stdout.text)
+    except (ValueError, RecursionError):
         raise Failed(
             f"{shown} is expected to print one JSON value to standard output and nothing else, e.g. {_EXAMPLE}; "
-            f"the end of what it printed:\n{_end(ran.stdout)}"
+            f"the end of what it printed:\n{_end(ran.stdout.text)}"
         ) from None
 
 

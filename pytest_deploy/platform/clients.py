@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import requests
 
+from pytest_deploy.bounded_http import bounded_session, whole_answer
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.platform.protocol import DatabaseAccess
 
-HTTP_SECONDS = 30.0
-"""How long one HTTP call may take before it counts as no answer."""
+HTTP_SECONDS: Final = 30.0
+"""How long one HTTP call may take, from its connection to the end of the body, before it counts as no answer."""
+ANSWER_BYTES: Final = 16_000_000
+"""Of one answer's body at most: a longer one is no answer."""
 
 
 class Database:
@@ -41,7 +47,7 @@ class Database:
             connection = psycopg.connect(self.access.owner, autocommit=True, connect_timeout=10)
         except psycopg.OperationalError as error:
             raise PlatformUnavailable(
-                f"the database does not answer: {error}; check that it runs and that the address is right"
+                f"the database does not answer: {kept_text(str(error), WORDS_BYTES)}; check that it runs and that the address is right"
             ) from None
         with connection:
             yield connection
@@ -77,6 +83,11 @@ class Answer:
     body: Any = field(repr=False)
     """Parsed JSON; text where it is none. It may hold a subject's words: no assertion shows it by itself."""
     seconds: float
+    """From the call to the last byte."""
+    length: int = field(default=0, repr=False)
+    """Bytes of the body."""
+    sha256: str = field(default="", repr=False)
+    """Of the body as it came, 64 hex."""
 
     @property
     def ok(self) -> bool:
@@ -95,14 +106,13 @@ class Service:
     def __init__(
         self,
         url: str,
-        session: requests.Session | None = None,
         *,
         on_call: Callable[[str, float, int], None] = lambda label, took_s, status: None,
     ) -> None:
-        """`on_call` hears of every call: `GET /health`, the seconds it took, its status, 0 where no answer came."""
+        """`on_call` hears of every call: `GET /health`, the seconds it took, its status, 0 where no whole answer came."""
         self.url = url
         self._on_call = on_call
-        self._session = session or requests.Session()
+        self._session = bounded_session()
 
     def call(
         self,
@@ -112,6 +122,8 @@ class Service:
         json_body: object = None,
         token: str = "",
         headers: Mapping[str, str] | None = None,
+        deadline_s: float = HTTP_SECONDS,
+        limit_bytes: int = ANSWER_BYTES,
     ) -> Answer:
         """One call over HTTP; an error status is an answer too.
 
@@ -120,28 +132,43 @@ class Service:
             path: of the service, with its slash: `/entries/1`.
             json_body: sent as JSON where it is not None.
             token: sent as `Authorization: Bearer TOKEN` where it is not empty.
-            headers: sent as they are.
+            headers: sent as they are; nothing is asked to be compressed.
+            deadline_s: seconds until the whole answer is here, the connection included.
+            limit_bytes: of the body, at most; no more of it is ever held.
 
         Raises:
-            PlatformUnavailable: there is no answer within 30 s.
+            PlatformUnavailable: there is no answer; AnswerTooLate: none that is whole in time; AnswerTooLarge: it is longer.
         """
-        sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
-        began = time.monotonic()
+        asked = {"Accept-Encoding": "identity", **(headers or {})}
+        asked |= {"Authorization": f"Bearer {token}"} if token else {}
+        began, status = time.monotonic(), 0
         try:
-            response = self._session.request(
-                method, self.url + path, json=json_body, headers=sent, timeout=HTTP_SECONDS, allow_redirects=False
+            response, body = whole_answer(
+                self._session,
+                method,
+                self.url + path,
+                json=json_body,
+                headers=asked,
+                deadline_s=deadline_s,
+                limit_bytes=limit_bytes,
             )
-        except requests.RequestException as error:
-            self._on_call(f"{method} {path}", time.monotonic() - began, 0)
-            raise PlatformUnavailable(f"{method} {self.url}{path}: no answer ({type(error).__name__})") from None
-        seconds = time.monotonic() - began
-        self._on_call(f"{method} {path}", seconds, response.status_code)
-        try:
-            body = response.json()
-        except ValueError:
-            body = response.text
-        return Answer(response.status_code, body, seconds)
+            status = response.status_code
+        finally:
+            seconds = time.monotonic() - began
+            self._on_call(f"{method} {path}", seconds, status)
+        return Answer(status, _parsed(response, body), seconds, len(body), hashlib.sha256(body).hexdigest())
 
     def close(self) -> None:
         """Give the connections back."""
         self._session.close()
+
+
+def _parsed(response: requests.Response, body: bytes) -> Any:
+    """JSON, else text."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # what is nested without end is no JSON for anybody
+        try:
+            return body.decode(response.encoding or "utf-8", "replace")
+        except LookupError:  # a charset that nobody knows
+            return body.decode("utf-8", "replace")

@@ -103,6 +103,9 @@ class Runtime(Protocol):
     def last_output(self, revision: str, lines: int = 20) -> LastOutput:
         """The last lines that the revision printed, and where all of them lie."""
 
+    def starts(self, revision: str) -> int | None:
+        """How often an instance of the revision was started so far; None where the platform does not tell."""
+
 
 class Artefacts(Protocol):
     """Where built artefacts live, by digest."""

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry  # pytest offers no public way to a traceback's arguments
 
+from pytest_deploy.bounded_output import kept_text
 from pytest_deploy.errors import Failed, Refused, UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.configuration import SUITES
@@ -28,6 +29,8 @@ _IN_CALL = pytest.StashKey[bool]()
 _FAILED_SUBTESTS = pytest.StashKey[list[str]]()
 _SKIPPED_SUBTESTS = pytest.StashKey[list[str]]()
 _SHOWN_SUBTESTS = 5
+REPORT_BYTES = 250_000
+"""Of one text of a report at most: of what a step printed, of one part of its traceback."""
 
 
 class StepReports:
@@ -90,12 +93,16 @@ class StepReports:
     def _cut(self, report: pytest.TestReport) -> None:
         """Cut a report's texts, one by one so that a traceback stays one; as a whole where a secret goes over several."""
         redact = self._environment.redact
-        report.longrepr = _cut_texts(report.longrepr, redact)
+
+        def cut(text: str) -> str:
+            return redact(kept_text(text, REPORT_BYTES))
+
+        report.longrepr = _cut_texts(report.longrepr, cut)
         text = words_of(report.longrepr) if report.longrepr is not None else ""
         if (hidden := redact(text)) != text:
             crash = getattr(report.longrepr, "reprcrash", None)
             text = report.longrepr = hidden if crash is None else f"{redact(crash.message)}\n\n{hidden}"
-        report.sections = [(redact(title), redact(content)) for title, content in report.sections]
+        report.sections = [(redact(title), cut(content)) for title, content in report.sections]
         report.user_properties = [
             (redact(words_of(name)), redacted(stated(value), redact)) for name, value in report.user_properties
         ]

@@ -14,13 +14,15 @@ What a step says is taken in, whatever it is, by `encodable` and `stated`: an ev
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from pytest_deploy.bounded_output import kept_text
 from pytest_deploy.errors import UsageError
 
 LONGEST: Final = 2_000
@@ -31,6 +33,10 @@ _HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u2
 
 STATED_BYTES: Final = 8_000
 """Of an event's line, of 65,535, at most for one value that a step states."""
+_SAID_OF_CUT: Final = 160
+"""Bytes that it takes to say what was cut."""
+_REDACTED_CHARS: Final = 1_000_000
+"""Characters of a value that are cut of secrets before it is shortened; of a longer one that much is left first."""
 _DEEPEST: Final = 20
 _LONGEST_NUMBER: Final = 2**256
 
@@ -41,13 +47,17 @@ def encodable(text: str) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """A text that takes so many bytes of an event's line at most; what was cut is said."""
-    if len(text) * 12 <= limit or len(json.dumps(text)) <= limit:
+    """A text that takes so many bytes of an event's line at most; what was cut is said, with its length and the digest of all.
+
+    The digest is of the text as it is given: cut it of secrets first.
+    """
+    if len(text) * 12 <= limit or (len(text) <= limit and len(json.dumps(text)) <= limit):
         return text
     keep = min(len(text), limit)
-    while len(json.dumps(text[:keep])) > limit - 40:
+    while keep and len(json.dumps(text[:keep])) > limit - _SAID_OF_CUT:
         keep = keep * 3 // 4
-    return f"{text[:keep]}… [{len(text) - keep} characters cut]"
+    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{text[:keep]}… [{len(text) - keep} of {len(text)} characters cut; SHA-256 of all: {digest}]"
 
 
 def words_of(value: object) -> str:
@@ -58,11 +68,16 @@ def words_of(value: object) -> str:
         return f"<{type(value).__name__}, whose words raise {type(error).__name__}>"
 
 
-def stated(value: object) -> Any:
-    """Any value as JSON that an event holds: keys are text, numbers finite, what JSON has not is its repr; within STATED_BYTES."""
+def stated(value: object, redact: Callable[[str], str] = str) -> Any:
+    """Any value as JSON that an event holds: keys are text, numbers finite, what JSON has not is its repr; within STATED_BYTES.
+
+    What is too long for an event is cut of secrets by `redact` before it is shortened: the digest that stays tells none.
+    """
     found = _json(value, 0)
-    written = json.dumps(found)
-    return found if len(written) <= STATED_BYTES else shortened(json.dumps(found, ensure_ascii=False), STATED_BYTES)
+    if len(json.dumps(found)) <= STATED_BYTES:
+        return found
+    text = kept_text(json.dumps(found, ensure_ascii=False), _REDACTED_CHARS)
+    return shortened(redact(text), STATED_BYTES)
 
 
 def _json(value: Any, depth: int) -> Any:

@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused, UsageError
 from pytest_deploy.platform.embedded.database import drop_database, existing_database, prepare_database, role_of
-from pytest_deploy.platform.embedded.places import LocalArtefacts, Places, Site, last_output, program_environment
+from pytest_deploy.platform.embedded.places import (
+    LocalArtefacts,
+    Places,
+    Site,
+    last_output,
+    program_environment,
+    starts_of,
+)
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
 from pytest_deploy.platform.protocol import DatabaseAccess
@@ -126,6 +133,7 @@ def connect(
         command=command,
         startup_s=revision_timeout_s,
         last_output=lambda revision, lines: last_output(places, site, revision, lines),
+        starts=lambda revision: starts_of(places.state(site), revision),
     )
     return LocalPlatform(runtime, LocalArtefacts(places.artefacts, service), database, connection, channel)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.places import write_private
 from pytest_deploy.platform.embedded.postgres import embedded_programs, major_version
@@ -109,7 +110,7 @@ def prepare_database(
             pass
     except psycopg.Error as error:
         raise PlatformUnavailable(
-            f"database {database} cannot be prepared: {str(error).strip()}; check PGHOST, PGUSER, PGPASSWORD or database.url: "
+            f"database {database} cannot be prepared: {kept_text(str(error).strip(), WORDS_BYTES)}; check PGHOST, PGUSER, PGPASSWORD or database.url: "
             "the user must be allowed to create databases and roles, and the new role to log in"
         ) from error
     return DatabaseAccess(owner=owner, service=service, role=role, programs=programs)
@@ -125,7 +126,9 @@ def drop_database(administrator: str, database: str) -> None:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
             connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(f"{database}_svc")))
     except psycopg.Error as error:
-        raise PlatformUnavailable(f"database {database} cannot be dropped: {str(error).strip()}") from error
+        raise PlatformUnavailable(
+            f"database {database} cannot be dropped: {kept_text(str(error).strip(), WORDS_BYTES)}"
+        ) from error
 
 
 def role_of(database: str, checkout: str) -> str:

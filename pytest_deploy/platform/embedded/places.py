@@ -133,6 +133,20 @@ def log_of(state: Path, revision: str) -> Path:
     return state / "logs" / f"{revision}.log"
 
 
+def note_start(state: Path, revision: str) -> None:
+    """Count one more start of a revision's process, below its service's folder."""
+    file = state / "starts" / revision
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with file.open("ab") as counted:
+        counted.write(b"+")
+
+
+def starts_of(state: Path, revision: str) -> int:
+    """How often the revision's process was started: a byte each."""
+    file = state / "starts" / revision
+    return file.stat().st_size if file.exists() else 0
+
+
 def last_output(places: Places, site: Site, revision: str, lines: int) -> LastOutput:
     """What a revision printed last; its log's path is told as people of the checkout type it."""
     log = log_of(places.state(site), revision)

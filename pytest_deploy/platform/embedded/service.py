@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from google.cloud import run_v2
 
-from pytest_deploy.platform.embedded.places import ImageUnknown, Places, Site, log_of, unpack, write_private
+from pytest_deploy.platform.embedded.places import ImageUnknown, Places, Site, log_of, note_start, unpack, write_private
 from pytest_deploy.platform.embedded.revision import (
     PLACEHOLDER,
     RevisionProcess,
@@ -231,6 +231,7 @@ class HostedService:
             except ImageUnknown as error:
                 raise StartFailed(str(error)) from error
             self._processes[name] = process
+            note_start(self._folder, name)
             try:
                 await process.start(folder)
             except BaseException:

@@ -20,6 +20,7 @@ from google.api_core.retry import Retry, if_exception_type
 from google.auth import exceptions as sign_in_errors
 from google.cloud import kms_v1
 
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import RecordError, StoreUnavailable
 from pytest_deploy.record import iam
 from pytest_deploy.record.key import LogKey
@@ -159,9 +160,10 @@ def _answered(doing: str, *, denied: str = "") -> Iterator[None]:
         yield
     except (google_errors.GoogleAPIError, sign_in_errors.GoogleAuthError, grpc.RpcError) as error:
         cause = error.cause if isinstance(error, google_errors.RetryError) and error.cause is not None else error
+        said = kept_text(str(cause), WORDS_BYTES)
         if isinstance(cause, _PASSING):
             raise StoreUnavailable(
-                f"{doing}: {cause}; nothing was written: run again when Cloud KMS answers (status.cloud.google.com)"
+                f"{doing}: {said}; nothing was written: run again when Cloud KMS answers (status.cloud.google.com)"
             ) from error
         remedies: dict[type[Exception], str] = {**_REMEDIES}
         if denied:
@@ -170,4 +172,4 @@ def _answered(doing: str, *, denied: str = "") -> Iterator[None]:
             (text for kind, text in remedies.items() if isinstance(cause, kind)),
             "look at the key's audit log",
         )
-        raise RecordError(f"{doing}: {cause}; {remedy}") from error
+        raise RecordError(f"{doing}: {said}; {remedy}") from error

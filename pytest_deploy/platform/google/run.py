@@ -27,6 +27,7 @@ from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
 from pytest_deploy.platform.google.remedies import remedy_of, remedy_of_words
 from pytest_deploy.platform.protocol import LastOutput, Revision, ServiceState, Share
@@ -62,7 +63,8 @@ class CloudRun:
     `service` is its full name, `projects/P/locations/L/services/S`; whatever credentials it needs are the channel's.
     `command` and `startup_s` overwrite the container's command and the patience of its TCP start-up probe (seconds), where
     the platform needs to be told. `last_output` reads what a revision printed last, by its name and the number of lines; without
-    it the output lies in Cloud Logging, which is not read from here: its place says how.
+    it the output lies in Cloud Logging, which is not read from here: its place says how. `starts` tells how often a revision's
+    instances were started; Cloud Run's API does not.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class CloudRun:
         command: Sequence[str] = (),
         startup_s: float | None = None,
         last_output: Callable[[str, int], LastOutput] | None = None,
+        starts: Callable[[str], int] | None = None,
     ) -> None:
         self.service = service
         self._services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
@@ -80,6 +83,7 @@ class CloudRun:
         self._command = tuple(command)
         self._startup_s = startup_s
         self._last_output = last_output
+        self._starts = starts
 
     def state(self) -> ServiceState:
         return service_state(self._read())
@@ -120,7 +124,7 @@ class CloudRun:
             with suppress(PlatformUnavailable):  # because the revision did not start, or for another reason
                 made = self._read_revision(name)
                 if not made.reconciling and not is_ready(made):
-                    self._fail(name, error.message)
+                    self._fail(name, kept_text(error.message, WORDS_BYTES))
             raise _unavailable(doing, error) from error
         revision = self.revision(name)
         if not revision.ready:
@@ -163,6 +167,9 @@ class CloudRun:
         if self._last_output is not None:
             return self._last_output(revision, lines)
         return LastOutput((), _in_cloud_logging(self.service, revision, lines))
+
+    def starts(self, revision: str) -> int | None:
+        return None if self._starts is None else self._starts(revision)
 
     def _read(self) -> run_v2.Service:
         with _answered(f"reading service {self.service}"):
@@ -277,7 +284,7 @@ def _in_cloud_logging(service: str, revision: str, lines: int) -> str:
 def _unavailable(doing: str, error: Exception) -> PlatformUnavailable:
     if isinstance(error, google_errors.RetryError) and error.cause is not None:
         error = error.cause
-    return PlatformUnavailable(f"{doing}: {error}; {remedy_of(error)}")
+    return PlatformUnavailable(f"{doing}: {kept_text(str(error), WORDS_BYTES)}; {remedy_of(error)}")
 
 
 # --- Google's messages of a Cloud Run service and ours, each from the other. Pure.

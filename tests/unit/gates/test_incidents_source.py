@@ -56,3 +56,18 @@ def test_a_program_that_fails_hangs_or_is_not_there_is_no_answer(tmp_path: Path)
     assert "failed with 1: no route" in problems[0]
     assert "gave no answer in 0.5 s" in problems[1]
     assert "no-such-tracker cannot be run: No such file" in problems[2]
+
+
+def test_a_flood_of_incidents_blocks_with_its_length_and_digest(tmp_path: Path) -> None:
+    blocked = IncidentCommand([sys.executable, "-c", "print('[' + ' ' * 5_000_000 + ']')"], tmp_path, 20).read()
+
+    assert isinstance(blocked, Unavailable)
+    assert "printed 5,000,003 bytes (SHA-256 " in blocked.problem
+
+
+def test_the_last_words_of_a_program_that_failed_are_cut(tmp_path: Path) -> None:
+    blocked = IncidentCommand([sys.executable, "-c", "import sys; sys.exit('x' * 3_000_000)"], tmp_path, 20).read()
+
+    assert isinstance(blocked, Unavailable)
+    assert len(blocked.problem) < 3_000
+    assert "bytes cut; SHA-256 of all: " in blocked.problem

@@ -70,3 +70,7 @@ def test_one_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
 def test_one_that_is_not_found_is_named(tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"service\.account: the program no-such-program was not found; looked in"):
         run_account(["no-such-program"], folder=tmp_path, variables=GIVEN)
+
+
+def test_a_flood_is_no_json_and_costs_a_few_lines(tmp_path: Path) -> None:
+    assert len(refusal("import sys; sys.stdout.write('[' * 20_000_000)", tmp_path)) < 1_000

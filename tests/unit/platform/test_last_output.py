@@ -49,3 +49,11 @@ def test_nothing_is_left_that_a_terminal_would_obey(log: Path) -> None:
     log.write_bytes(b"\x1b[31mred\x1b[0m \x1b]0;title\x07 \x00 caf\xe9\ttab\n")
 
     assert tail(log, 1) == "red ]0;title  caf\ufffd\ttab"
+
+
+def test_200_mb_without_a_line_break_are_one_short_line(log: Path) -> None:
+    with log.open("wb") as file:
+        for _ in range(200):
+            file.write(b"x" * 1_000_000)
+
+    assert tail(log, 40) == f"…{'x' * 299}…"
