@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pytest_deploy.anchors.kinds import Anchor
+    from pytest_deploy.bounded_output import run_bounded
     from pytest_deploy.errors import (
         AnchorUnavailable,
         CollectionRefused,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from pytest_deploy.release.source import read as read_source
     from pytest_deploy.rollback.rollback import RollbackExecutor
     from pytest_deploy.verify.verify import verify as verify_record
+    from pytest_deploy.watch.watch import Watched, watch_service
     from pytest_deploy.workspace import Workspace
 
 __version__ = "0.1.0"
@@ -115,6 +117,7 @@ __all__ = [
     "Store",
     "StoreUnavailable",
     "UsageError",
+    "Watched",
     "Workspace",
     "ask_health",
     "backup_event",
@@ -124,8 +127,10 @@ __all__ = [
     "read_baseline",
     "read_source",
     "registry_tag",
+    "run_bounded",
     "search_path",
     "verify_record",
+    "watch_service",
 ]
 
 _HOME: Final = {
@@ -154,6 +159,7 @@ _HOME: Final = {
     "Signer": "record.key",
     "StepRecord": "pipeline.step_record",
     "Store": "record.store",
+    "Watched": "watch.watch",
     "Workspace": "workspace",
     "ask_health": "release.health",
     "backup_event": "migrate.migrations",
@@ -163,8 +169,10 @@ _HOME: Final = {
     "read_baseline": "release.live",
     "read_source": "release.source:read",
     "registry_tag": "release.artefact",
+    "run_bounded": "bounded_output",
     "search_path": "platform.program_search",
     "verify_record": "verify.verify:verify",
+    "watch_service": "watch.watch",
 }
 """Where each public name but the errors is defined: its module, and the name there where that is another."""
 

@@ -276,7 +276,7 @@ class Policy(Section):
     smoke: Smoke = Smoke()
     """budget_s and query_s"""
     health: Health
-    """watch_s, interval_s and allow_failures"""
+    """watch_s, interval_s, allow_failures, of_last, min_samples, deadline_s and max_body_bytes"""
     rollback: Rollback = Rollback()
     """order, budget_s, roles and ticket"""
     sla_s: Seconds
@@ -381,6 +381,7 @@ class Policy(Section):
 _LATER = (
     *("administrators", "lease", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
     *("database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
+    *("service.health_words", "health.of_last", "health.min_samples", "health.deadline_s", "health.max_body_bytes"),
 )
 """Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""
 

@@ -80,6 +80,11 @@ class Service(Section):
     """the path that answers any 2xx when the service is well, e.g. /health"""
     health_names_commit: bool = False
     """true where health must answer a JSON object whose `commit` is the release's, else the revision that answers is compared"""
+    health_words: tuple[Text, ...] = (
+        *("ok", "pass", "passed", "up", "healthy", "well", "warn"),
+        *("alive", "live", "ready", "running", "serving", "available", "success"),
+    )
+    """what `status` of a JSON object that health answers may say, in lower case; any other text is a service that is not well"""
     env: Variables = Field(default_factory=dict)
     """environment variables as NAME: 'text'; never a secret"""
     checks: Checks = Checks()
@@ -226,22 +231,49 @@ class Health(Section):
     interval_s: Seconds
     """seconds between two samples"""
     allow_failures: Count = 0
-    """how many samples may fail"""
+    """how many samples may fail: of the last of_last ones, else of all"""
+    of_last: Annotated[int, Field(ge=1)] | None = None
+    """of how many samples, counted back from each, allow_failures may fail, e.g. 20; null for all of the watch"""
+    min_samples: Annotated[int, Field(ge=1)] | None = None
+    """how many samples a watch must have to count, or null for half of those that watch_s and interval_s make, and one more than may fail"""
+    deadline_s: Seconds = 10
+    """seconds until the whole answer to one sample must be here, the connection included"""
+    max_body_bytes: Annotated[int, Field(ge=1, le=16_000_000)] = 1_000_000
+    """bytes that a sample's answer may have; a longer one fails the watch and is not read further"""
+
+    @property
+    def planned_samples(self) -> int:
+        """Samples that the watch makes where nothing holds it up."""
+        return int(self.watch_s / self.interval_s)
+
+    @property
+    def needed_samples(self) -> int:
+        """Samples without which a watch proves nothing."""
+        if self.min_samples is not None:
+            return self.min_samples
+        return max(-(-self.planned_samples // 2), self.allow_failures + 1)
 
     @model_validator(mode="after")
     def _can_fail(self) -> Self:
-        samples = int(self.watch_s / self.interval_s)
+        samples = self.planned_samples
         if samples < 1:
             raise complaint(
                 f"a sample every {self.interval_s:g} s gives none in {self.watch_s:g} s",
                 "give an interval_s of at most watch_s",
                 at="interval_s",
             )
-        if self.allow_failures >= samples:
+        weighed = samples if self.of_last is None else min(samples, self.of_last)
+        if self.allow_failures >= weighed:
             raise complaint(
-                f"all of the {samples} samples may fail, so that the watch proves nothing",
-                f"allow at most {samples - 1} failures",
+                f"all of the {weighed} samples may fail, so that the watch proves nothing",
+                f"allow at most {weighed - 1} failures",
                 at="allow_failures",
+            )
+        if not self.allow_failures < self.needed_samples <= samples:
+            raise complaint(
+                f"{self.needed_samples} samples are asked for, of {samples} that the watch makes, {self.allow_failures} of which may fail",
+                f"give a min_samples from {self.allow_failures + 1} to {samples}",
+                at="min_samples",
             )
         return self
 

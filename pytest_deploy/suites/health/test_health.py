@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from pytest_deploy import Platform, PlatformUnavailable, Policy, Release, Service, StepRecord, ask_health
+from pytest_deploy import Platform, Policy, Release, Service, StepRecord, ask_health, watch_service
 
 SECONDS = ("sla_s", "traffic", "platform")
 """What of policy a deployment's duration rests on: with any of it replaced, the time says nothing of this environment's."""
@@ -43,22 +41,14 @@ def test_deployment_takes_no_longer_than_allowed(policy: Policy, record: StepRec
 
 @pytest.mark.requirement("REQ-o00043-L")
 @pytest.mark.step(timeout=7200)
-def test_service_stays_healthy(service: Service, policy: Policy, record: StepRecord) -> None:
-    """Every sample counts; none at all is a failure of its own. The record keeps each with its time, as it does every call."""
-    samples: list[dict[str, object]] = []
-    began = time.monotonic()
-    until = began + policy.health.watch_s
-    while not samples or time.monotonic() < until:
-        samples.append(_sample(service, policy.service.health))
-        time.sleep(max(0.0, min(policy.health.interval_s, until - time.monotonic())))
-        record.watched(time.monotonic() - began)
+def test_service_stays_healthy(
+    service: Service, policy: Policy, platform: Platform, release: Release, record: StepRecord
+) -> None:
+    """A sample each interval, all by this release; what the watch did not see fails it too. The record keeps each with its time."""
+    watched = watch_service(service, policy, release, platform.runtime, on_time=record.watched)
 
-    failures = [sample for sample in samples if not sample["ok"]]
-    record.expect(
-        f"at most {policy.health.allow_failures} failures in {policy.health.watch_s:g} s",
-        {"samples": len(samples), "failures": failures[:20]},
-    )
-    assert len(failures) <= policy.health.allow_failures
+    record.expect(watched.expected, watched.found)
+    assert not watched.failures, watched.fault
     credit(policy, record)
 
 
@@ -66,11 +56,3 @@ def credit(policy: Policy, record: StepRecord) -> None:
     """The watch and the smoke before it are policy's; under a shortened one nothing of it was exercised."""
     if not policy.replaced("health"):
         record.verified()
-
-
-def _sample(service: Service, path: str) -> dict[str, object]:
-    try:
-        answer = service.call("GET", path)
-    except PlatformUnavailable as error:
-        return {"ok": False, "status": 0, "error": str(error)}
-    return {"ok": answer.ok, "status": answer.status, "seconds": round(answer.seconds, 3)}

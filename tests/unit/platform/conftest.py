@@ -41,6 +41,28 @@ class Answer(http.server.BaseHTTPRequestHandler):
             return self.answer(b"", 500)
         if self.path == "/slow":
             time.sleep(0.6)
+        if self.path == "/ill":
+            return self.answer(b'{{"status": "failed"}}')
+        if self.path == "/long":
+            return self.answer(json.dumps({{"commit": "x" * 100_000}}).encode())
+        if self.path == "/flood":
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(400):
+                self.wfile.write(b"x" * 1_000_000)
+            return
+        if self.path == "/trickle":
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(400):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                time.sleep(0.1)
+            return
+        if self.path == "/dies":
+            self.answer(b"{{}}")
+            threading.Timer(0.05, os._exit, [9]).start()
+            return
         if self.path == "/die":
             os._exit(9)
         if self.path == "/torn":

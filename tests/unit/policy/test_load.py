@@ -558,3 +558,49 @@ def test_environments_whose_databases_are_their_own_may_stand_beside_each_other(
 def _url(policy: Policy) -> str | None:
     assert policy.database is not None
     return policy.database.url
+
+
+LATER_OF_THE_WATCH = ("health_words", "of_last", "min_samples", "deadline_s", "max_body_bytes")
+
+
+def test_a_policy_that_says_nothing_of_the_later_keys_of_the_watch_keeps_its_digest(tmp_path: Path) -> None:
+    plain = load(written(tmp_path), "local")
+    said = load(
+        written(tmp_path, BASE.replace("interval_s: 0.5}", "interval_s: 0.5, of_last: 3, deadline_s: 5}")), "local"
+    )
+
+    assert [key for key in LATER_OF_THE_WATCH if f'"{key}"'.encode() in plain.canonical()] == []
+    assert b'"deadline_s":5.0' in said.canonical()
+    assert plain.digest() != said.digest()
+
+
+@pytest.mark.parametrize(
+    "health, needed",
+    [
+        ("watch_s: 90, interval_s: 1", 45),
+        ("watch_s: 2, interval_s: 0.5, allow_failures: 3", 4),
+        ("watch_s: 10, interval_s: 1, min_samples: 9", 9),
+        ("watch_s: 0.2, interval_s: 0.1", 1),
+    ],
+)
+def test_a_watch_needs_half_of_its_samples_and_more_than_may_fail(tmp_path: Path, health: str, needed: int) -> None:
+    text = BASE.replace("watch_s: 2, interval_s: 0.5", health)
+
+    assert load(written(tmp_path, text), "local").health.needed_samples == needed
+
+
+@pytest.mark.parametrize(
+    "more, key",
+    [
+        ("min_samples: 5", "min_samples"),
+        ("allow_failures: 2, min_samples: 2", "min_samples"),
+        ("allow_failures: 1, of_last: 1", "allow_failures"),
+        ("max_body_bytes: 0", "max_body_bytes"),
+        ("deadline_s: 0", "deadline_s"),
+    ],
+)
+def test_a_watch_that_cannot_fail_or_cannot_pass_is_refused(tmp_path: Path, more: str, key: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(written(tmp_path, BASE.replace("interval_s: 0.5}", f"interval_s: 0.5, {more}}}")), "local")
+
+    assert [fault.key for fault in refused.value.faults] == [f"environments.local.health.{key}"]
