@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import CollectionRefused, DeployError, Fault
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.steps_lock import Step
@@ -69,7 +70,7 @@ def collect(root: Path) -> tuple[Step, ...]:
             timeout=_COLLECT_S,
         )
         if ran.returncode:
-            output = (ran.stdout + ran.stderr).strip()
+            output = kept_text((ran.stdout + ran.stderr).strip(), 10 * WORDS_BYTES)
             raise CollectionRefused("the suites", [Fault("suites", None, "", "pytest could not collect them", output)])
         return steps_lock.read(collected_path)
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.anchors.kinds import FOLDER
+from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import RecordTampered, Refused, UsageError
 from pytest_deploy.record import log_entry, preimages, stored_file
 from pytest_deploy.record.clock import stamp
@@ -276,5 +277,7 @@ def _run(command: Sequence[str]) -> str:
         raise NotMade(f"{command[0]}: {type(error).__name__}: {error}") from error
     if ran.returncode:
         output = (ran.stderr or ran.stdout).strip().splitlines()
-        raise NotMade(f"{command[0]} ended with {ran.returncode}: {output[-1] if output else 'it said nothing'}")
+        raise NotMade(
+            f"{command[0]} ended with {ran.returncode}: {kept_text(output[-1], WORDS_BYTES) if output else 'it said nothing'}"
+        )
     return ran.stdout
