@@ -18,7 +18,7 @@ from typing import Final
 
 from pytest_deploy.policy.rollout import Health
 
-SCHEDULING_S: Final = 1.0
+SCHEDULING_S: Final = 2.0
 """Seconds in which a busy machine may not let a process run; two intervals that are shorter are no gap."""
 SHOWN: Final = 20
 """Samples that failed which the record names; all of them are counted, and all are kept with their time and status."""
