@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 BUDGET_S: Final = 300.0
 """REQ-o00044-L and -T: five minutes."""
+_ASKED_AGAIN_AFTER_S: Final = (0.2, 1.0)
+"""Seconds until a server that did not tell what it committed is asked again."""
 
 
 def apply(
@@ -236,12 +238,16 @@ def settled_versions(conninfo: str) -> frozenset[int]:
 
     Raises ManualInterventionRequired where the server does not tell: then nobody knows whether the migrations were committed.
     """
-    try:
-        with connect(conninfo) as connection:
-            connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
-            return frozenset(migration.number for migration in ledger.applied(connection))
-    except (psycopg.Error, PlatformUnavailable) as error:
-        reason = server_message(error)
+    reason = ""
+    for pause_s in (*_ASKED_AGAIN_AFTER_S, None):  # what cut the engine off may cut this off as well
+        try:
+            with connect(conninfo) as connection:
+                connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
+                return frozenset(migration.number for migration in ledger.applied(connection))
+        except (psycopg.Error, PlatformUnavailable) as error:
+            reason = server_message(error)
+        if pause_s is not None:
+            time.sleep(pause_s)
     raise ManualInterventionRequired(
         f"nobody knows yet whether the migrations were committed: {reason}; "
         "when the server answers, its view deploy.applied tells, and a new run goes on from there"

@@ -29,11 +29,14 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
+        self._cut_later = 0
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
-    def cut(self) -> None:
-        for one in self._sockets:
+    def cut(self, *, later: int = 0) -> None:
+        """Those that are there now, and so many of those that come."""
+        self._cut_later = later
+        for one in tuple(self._sockets):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
@@ -52,6 +55,10 @@ class Proxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self._cut_later:
+                    self._cut_later -= 1
+                    client.close()
+                    continue
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self._target)
                 self._sockets += [client, server]
@@ -88,6 +95,17 @@ def test_a_migration_that_is_cut_off_is_told_and_goes_on_later(each_database: st
         assert "nothing was committed" in str(told.value) or "server closed the connection" in str(told.value)
         assert len(apply(through, migrations, actor=ACTOR)) == len(migrations)
     assert versions(each_database) == ["0001", "0002", "0003"]
+
+
+def test_one_that_is_cut_off_again_when_it_asks_what_was_committed_asks_once_more(
+    database: str, tmp_path: Path
+) -> None:
+    migrations = sample(tmp_path, VISIT, ("select pg_sleep(2);\n", "select 1;\n"))
+    with proxied(database) as (through, proxy):
+        threading.Timer(0.8, proxy.cut, kwargs={"later": 1}).start()
+        with pytest.raises((MigrationFailed, PlatformUnavailable)):
+            apply(through, migrations, actor=ACTOR)
+    assert versions(database) == []
 
 
 def test_a_way_back_that_is_cut_off_is_told_and_goes_on_later(each_database: str, tmp_path: Path) -> None:
