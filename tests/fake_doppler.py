@@ -7,11 +7,9 @@ program, version 3.77.1, asks for.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 from tests import http_stand_in
@@ -38,34 +36,23 @@ def serving(secrets: Mapping[str, str]) -> Iterator[FakeDoppler]:
     """It, with these secrets, while the block lasts."""
     doppler = FakeDoppler(secrets)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(http_stand_in.JsonHandler):
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
             doppler.asked.append(asked.path)
             words = {name: values[0] for name, values in parse_qs(asked.query).items()}
             if doppler.failures:
-                self._answer(doppler.failures.pop(0), {"success": False, "messages": ["Something went wrong"]})
+                self.answer(doppler.failures.pop(0), {"success": False, "messages": ["Something went wrong"]})
             elif self.headers.get("Authorization") != f"Bearer {TOKEN}" and TOKEN not in str(self.headers):
-                self._answer(401, {"success": False, "messages": ["Invalid Service token"]})
+                self.answer(401, {"success": False, "messages": ["Invalid Service token"]})
             elif (words.get("project"), words.get("config")) != (doppler.project, doppler.config):
-                self._answer(
+                self.answer(
                     403, {"success": False, "messages": ["This token does not have access to requested config"]}
                 )
             elif asked.path != DOWNLOAD:
-                self._answer(404, {"success": False, "messages": ["Not found"]})
+                self.answer(404, {"success": False, "messages": ["Not found"]})
             else:
-                self._answer(200, dict(doppler.secrets))
-
-        def _answer(self, status: int, body: Mapping[str, object]) -> None:
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
+                self.answer(200, dict(doppler.secrets))
 
     with http_stand_in.serving(Handler) as address:
         doppler.address = address

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote
 
@@ -74,16 +73,13 @@ class GoogleResources:
                     gate.opened.set()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(http_stand_in.JsonHandler):
     google: GoogleResources
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
     def do_GET(self) -> None:
         found = self.google.resources.get(self._key())
-        self._answer(404, _error("not found")) if found is None else self._answer(200, found)
+        self.answer(404, _error("not found")) if found is None else self.answer(200, found)
 
     def do_POST(self) -> None:
         self._change(self._make)
@@ -94,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self.google.calls.append(f"DELETE {' '.join(self._key())}")
         gone = self.google.resources.pop(self._key(), None)
-        self._answer(404, _error("not found")) if gone is None else self._answer(200, {})
+        self.answer(404, _error("not found")) if gone is None else self.answer(200, {})
 
     def _change(self, act: Any) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
@@ -102,16 +98,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.google.calls.append(f"{self.command} {kind} {id_}")
         if kind in self.google.failing:
             status, message = self.google.failing[kind]
-            self._answer(status, _error(message))
+            self.answer(status, _error(message))
             return
         gate = self.google.gates.get(kind)
         if gate is None:
-            self._answer(*act(body))
+            self.answer(*act(body))
             return
         answer = act(body) if gate.done_first else None
         gate.reached.set()
         gate.opened.wait(_WAIT_S)
-        self._answer(*(answer or act(body)))
+        self.answer(*(answer or act(body)))
 
     def _make(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         with self.google.lock:
@@ -141,14 +137,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _key(self) -> tuple[str, str]:
         _, kind, id_ = self.path.split("/", 2)
         return unquote(kind), unquote(id_)
-
-    def _answer(self, status: int, body: Mapping[str, Any]) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=UTF-8")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
 
 
 def _error(message: str) -> dict[str, Any]:

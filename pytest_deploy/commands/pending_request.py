@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +16,10 @@ from pytest_deploy.errors import Refused
 from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import span
 from pytest_deploy.migrate.readable_diff import readable
-from pytest_deploy.pipeline.plan import PLANNED_DIFF
+from pytest_deploy.pipeline.plan import PLANNED_DIFF, read_planned_diff
 from pytest_deploy.pipeline.sequence import goes_on
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
-from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import GateVerdict, KeyRotated, RequestMade, RunDecided, StepFinished, StepNotRun
 from pytest_deploy.record.open_record import record_store
@@ -138,13 +136,9 @@ class PendingRequest:
         plan = self.request["plan"]
         if plan is None:
             return ["(the run made this request itself: no plan)"]
-        place = stored_file.file_of(self.environment.workspace.store, f"runs/{plan['run']}/{PLANNED_DIFF}")
-        content = stored_file.read(place)
-        if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
-            raise Refused(
-                f"{place} is not the diff the request names: somebody changed it; do not sign, verify the record"
-            )
-        lines = list(readable(content.decode()))
+        store = self.environment.workspace.store
+        lines = list(readable(read_planned_diff(store, plan)))
+        place = store / "runs" / plan["run"] / PLANNED_DIFF
         more = [f"... {len(lines) - _LINES_SHOWN} more lines in {place}"] if len(lines) > _LINES_SHOWN else []
         return [*lines[:_LINES_SHOWN], *more]
 

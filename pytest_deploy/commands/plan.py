@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from pytest_deploy.history.history import History, RunEvents
 from pytest_deploy.history.runs import RunQuery
 from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.trial_result import Trial
-from pytest_deploy.pipeline.plan import PLANNED_DIFF
+from pytest_deploy.pipeline.plan import read_planned_diff
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import stored_file
@@ -80,19 +79,8 @@ def _planned(store: Path, shown: RunEvents, history: History) -> Planned:
         request,
         made[-1].read(RequestMade).request_sha256,
         tried,
-        _difference(store, request["plan"]),
+        "" if request["plan"] is None else read_planned_diff(store, request["plan"]),
     )
-
-
-def _difference(store: Path, plan: dict[str, str] | None) -> str:
-    """The schema's difference that the request names by its digest. Raises Refused where it is another."""
-    if plan is None:
-        return ""
-    place = stored_file.file_of(store, f"runs/{plan['run']}/{PLANNED_DIFF}")
-    content = stored_file.read(place)
-    if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
-        raise Refused(f"{place} is not the diff the request names: somebody changed it; verify the record")
-    return content.decode()
 
 
 def _next(planned: Planned, policy: Policy) -> list[str]:

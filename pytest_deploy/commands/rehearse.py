@@ -102,8 +102,7 @@ def _next_open(environment: Environment) -> datetime:
 def _stage(name: str, rule: StagingSmoke, at: datetime) -> None:
     """Deployed there as long before as it has to soak; smoked again where it is too old by then."""
     soak, allowed = timedelta(hours=rule.soak_h), timedelta(hours=rule.within_h)
-    # Its smoke ends some minutes after it begins: a soak counts from there.
-    began = at - max(STAGED_BEFORE, soak + STAGED_BEFORE if soak else soak)
+    began = at - STAGED_BEFORE - soak  # its smoke ends some minutes after it begins, and a soak counts from there
     _deploy(name, began)
     if at - began >= allowed:
         _run("pytest", *_options(name), "--deploy-pipeline=smoke", f"--deploy-at={_instant(at - STAGED_BEFORE)}")

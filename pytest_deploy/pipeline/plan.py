@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import shlex
 import statistics
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
@@ -16,6 +18,7 @@ from pytest_deploy.pipeline.requests import make_request, request_now
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause, goes_on
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import of_type
@@ -31,6 +34,15 @@ from pytest_deploy.workspace import program_command
 
 _RUNS_COMPARED = 10
 PLANNED_DIFF = "schema/planned.diff"
+
+
+def read_planned_diff(store: Path, plan: Mapping[str, str]) -> str:
+    """The schema's difference that a request names as its `plan` has it. Raises Refused where it is another."""
+    place = stored_file.file_of(store, f"runs/{plan['run']}/{PLANNED_DIFF}")
+    content = stored_file.read(place)
+    if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
+        raise Refused(f"{place} is not the diff the request names: somebody changed it; do not sign, verify the record")
+    return content.decode()
 
 
 def conclude(run: Run, source: Source) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pytest_deploy.bounded_output import Ran, run_bounded
 from pytest_deploy.errors import Failed, Refused
 from pytest_deploy.platform.program_search import find_program, search_path
 
@@ -67,21 +68,23 @@ class DopplerSecrets:
     def _download(self) -> dict[str, str]:
         with tempfile.TemporaryDirectory(prefix="doppler-") as folder:
             ran = self._run(Path(folder))
-            if ran.returncode != 0 and _remedy_of(ran.stderr) is None:  # no answer, or a fault of Doppler's own
+            if ran.code != 0 and _remedy_of(ran.stderr.text) is None:  # no answer, or a fault of Doppler's own
                 time.sleep(_PAUSE_S)
                 ran = self._run(Path(folder))
-        if ran.returncode != 0:
+        if ran.code != 0:
             # Its program quotes no token; should it ever, that is cut as every report is.
-            words = " ".join(ran.stderr.decode(errors="replace").replace(os.environ[TOKEN], f"[{TOKEN}]").split())[:400]
-            remedy = _remedy_of(ran.stderr) or "try again when Doppler answers; nothing was read from an earlier answer"
+            words = " ".join(ran.stderr.text.replace(os.environ[TOKEN], f"[{TOKEN}]").split())[:400]
+            remedy = (
+                _remedy_of(ran.stderr.text) or "try again when Doppler answers; nothing was read from an earlier answer"
+            )
             raise Refused(f"{self} gave no secrets: {words}; {remedy}")
         try:
-            found = json.loads(ran.stdout)
+            found = json.loads(ran.stdout.text)
         except ValueError:
             raise Refused(f"{self}: its answer is no JSON; look at Doppler's status, then try again") from None
         return {name: value for name, value in found.items() if isinstance(value, str)}
 
-    def _run(self, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    def _run(self, folder: Path) -> Ran:
         words = [
             *("doppler", "secrets", "download", "--no-file", "--format=json", "--no-fallback"),
             *("--no-check-version", "--silent", f"--config-dir={folder}", f"--timeout={_ONE_TRY_S}s"),
@@ -91,24 +94,16 @@ class DopplerSecrets:
         variables["PATH"] = search_path(os.environ)
         try:
             program = find_program(words, folder=folder, path=variables["PATH"], setting="secrets_from.doppler")
-            return subprocess.run(
-                program,
-                env=variables,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_ALL_TRIES_S,
-                check=False,
-            )
+            return run_bounded(program, env=variables, cwd=folder, timeout_s=_ALL_TRIES_S)
         except Failed as missing:
             raise Refused(str(missing)) from None
         except subprocess.TimeoutExpired:
             raise Refused(f"{self} did not answer within {_ALL_TRIES_S:g} s; try again when it does") from None
 
 
-def _remedy_of(said: bytes) -> str | None:
+def _remedy_of(said: str) -> str | None:
     """What mends a refusal that lasts, by the program's words; None for one that may pass by itself."""
-    words = said.decode(errors="replace").lower()
+    words = said.lower()
     if "invalid" in words and "token" in words:
         return f"{TOKEN} was revoked, has expired or is another's: make a service token of this config, and set it"
     if "not found" in words or "access" in words or "forbidden" in words:

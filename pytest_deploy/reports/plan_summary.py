@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from pytest_deploy.migrate.migration import Migration
@@ -52,7 +53,7 @@ def plan_summary(planned: Planned, migrations: Sequence[Migration], commands: Se
     Args:
         planned: from the record.
         migrations: the checkout's, for their SQL.
-        commands: what to type next.
+        commands: what to type next; left out where the request expires before it can start.
     """
     text = "\n".join(_lines(planned, migrations, commands)) + "\n"
     data = text.encode()
@@ -78,10 +79,15 @@ def _lines(planned: Planned, migrations: Sequence[Migration], commands: Sequence
     yield "### Infrastructure"
     yield ""
     yield "No infrastructure is deployed by this version."
-    if commands:
-        yield ""
-        yield "### Next"
-        yield ""
+    if planned.request is None:
+        return
+    yield ""
+    yield "### Next"
+    yield ""
+    start = None if decided is None else given(decided.earliest_start, None)
+    if start is None or start >= datetime.fromisoformat(planned.request["expires"]):
+        yield "Nothing to sign or to run: the request expires before it can start. Plan again when what is needed is there."
+    else:
         yield from _block(commands)
 
 

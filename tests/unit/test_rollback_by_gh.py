@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,32 +31,21 @@ def github() -> Iterator[tuple[str, list[tuple[str, str, Any]]]]:
     """Its address, and what was asked of it: method, path, body."""
     asked: list[tuple[str, str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(http_stand_in.JsonHandler):
         def do_GET(self) -> None:
             path = self._asked(None)
             known = path.endswith("/actions/workflows/rollback.yml")
-            self._answer(200 if known else 404, WORKFLOW if known else {"message": "Not Found"})
+            self.answer(200 if known else 404, WORKFLOW if known else {"message": "Not Found"})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             path = self._asked(body)
-            self._answer(204 if path.endswith("/dispatches") else 404, None)
+            self.answer(204 if path.endswith("/dispatches") else 404, None)
 
         def _asked(self, body: Any) -> str:
             path = urlsplit(self.path).path
             asked.append((self.command, path, body))
             return path
-
-        def _answer(self, status: int, body: Any) -> None:
-            data = b"" if body is None else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     with http_stand_in.serving(Handler) as address:
         yield address, asked

@@ -96,6 +96,14 @@ def test_a_plan_that_failed_says_why_and_that_there_is_no_request() -> None:
     assert "### Next" not in said
 
 
+@pytest.mark.parametrize("expires, shown", [("2026-11-23T14:00:01.000Z", True), ("2026-11-23T14:00:00.000Z", False)])
+def test_nothing_is_to_be_typed_for_a_request_that_expires_before_it_can_start(expires: str, *, shown: bool) -> None:
+    said = plan_summary(planned(request=request(expires=expires)), [migration()], COMMANDS)
+
+    assert shown == (COMMANDS[0] in said)
+    assert shown != ("Nothing to sign or to run: the request expires before it can start." in said)
+
+
 def test_of_a_file_with_other_bytes_no_sql_is_shown() -> None:
     said = plan_summary(planned(), [migration(sha256="03" * 32)], ())
 
@@ -115,7 +123,7 @@ def test_of_a_file_with_other_bytes_no_sql_is_shown() -> None:
     ],
 )
 def test_what_others_wrote_is_code_and_ends_no_block(hostile: str) -> None:
-    about = request(authors=[hostile], expires=hostile)
+    about = request(authors=[hostile])
     told = planned(request=about, trial=trial(without_rows=(hostile,)))
     said = plan_summary(told, [migration(sql=f"select 1;\n{hostile}\n", lossy=hostile or "x")], [hostile])
 
