@@ -42,11 +42,14 @@ class Interruption:
     def __init__(self) -> None:
         self.on_signal: Callable[[int], None] = lambda signum: None
         """Called with each signal's number, in the main thread, between two of its instructions."""
+        self.may_stop: Callable[[FrameType | None], bool] = lambda frame: True
+        """Whether what runs in this frame may be stopped there; where not, it is asked again after 0.1 s."""
         self.first: int | None = None
         """The first signal received; None while there is none."""
         self._step = False
         self._shields = 0
         self._raised = False
+        self._asks_again = False
 
     def install(self, *, worker: bool = False) -> None:
         """Take the signals over, to the very end of the process. Only the main thread can.
@@ -90,11 +93,17 @@ class Interruption:
         finally:
             self._shields -= 1
 
-    def _receive(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- the signature signal() calls
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        asked_again, self._asks_again = self._asks_again, False
         if self.first is None:
             self.first = signum
-        self.on_signal(signum)
-        self._raise_pending()
+        if not asked_again:
+            self.on_signal(signum)
+        if self._is_due() and self.may_stop(frame):
+            self._raise_pending()
+
+    def _is_due(self) -> bool:
+        return self.first is not None and self._step and not self._shields and not self._raised
 
     def _wake_what_waits(self) -> None:
         """Let a signal that Python does not hear reach the main thread all the same.
@@ -102,7 +111,7 @@ class Interruption:
         Python runs a handler between two instructions of the main thread. A signal that comes just before a call that
         waits, or that the system hands to another thread, is heard only when that call is through: a step would go on
         to its time limit. So the signal's number goes into a pipe as well, whatever the main thread does, and a thread
-        sends it to the main thread once more, which ends the call.
+        sends it to the main thread once more, which ends the call; and again, until what runs may be stopped.
         """
         heard, wake = (_moved_up(end) for end in os.pipe())
         os.set_blocking(wake, False)
@@ -116,13 +125,16 @@ class Interruption:
                     time.sleep(_HEARD_S)
                     for signum in numbers:
                         # Not where a step has a handler of its own, which may have heard it.
-                        if signum in SIGNALS and self.first is None and signal.getsignal(signum) == self._receive:
+                        if signum not in SIGNALS or signal.getsignal(signum) != self._receive:
+                            continue
+                        if self.first is None or self._is_due():
+                            self._asks_again = self.first is not None
                             signal.pthread_kill(main, signum)
 
         threading.Thread(target=listen, name="deploy-signals", daemon=True).start()
 
     def _raise_pending(self) -> None:
-        if self.first is not None and self._step and not self._shields and not self._raised:
+        if self._is_due() and self.first is not None:
             self._raised = True
             raise Interrupted(self.first)
 

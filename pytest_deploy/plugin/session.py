@@ -28,6 +28,7 @@ from pytest_deploy.plugin.redaction import Terminal, log_lines
 from pytest_deploy.plugin.report_writers import AllureTexts, Labels, write_categories
 from pytest_deploy.plugin.scopes import Scopes
 from pytest_deploy.plugin.step_reports import StepReports
+from pytest_deploy.plugin.stop_points import is_stop_point
 from pytest_deploy.plugin.stopped import Stopped
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.policy import Policy
@@ -63,6 +64,7 @@ def begin(config: pytest.Config, requested: RunContext, guard_channel: GuardChan
         # The record is looked at before there is a run: what is wrong with it is said, not thrown.
         raise Stopped(f"nothing was started: {error}", returncode=error.exit_code) from None
     interruption = Interruption()
+    interruption.may_stop = is_stop_point
     handover_file = None if worker is None else context.session / f"collected-{worker['workerid']}"
     collection = Collection(
         config,

@@ -160,17 +160,21 @@ class TimeLimits:
             time.sleep(_BUSY_S)
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- the signature signal() calls
-        """In the main thread: fail what runs, unless it ended meanwhile or must not be torn now (then it is asked again)."""
+        """In the main thread: fail what runs, unless it ended meanwhile or must not be torn now (then it is asked again).
+
+        What hangs where nothing is to be torn is torn all the same, after some seconds.
+        """
         __tracebackhide__ = True
         now = time.monotonic()
         if self._interruption.is_shielded:
             return
-        if self._run_until is not None and now >= self._run_until:
+        overdue = now if self._interruption.may_stop(frame) else now - REPEAT_S
+        if self._run_until is not None and overdue >= self._run_until:
             self._run_until = None
             if self._run_over() and self._until is not None:
                 self._stop_at = now + REPEAT_S
                 pytest.fail("Timeout: the run took longer than its limit")
-        if self._until is not None and now >= self._stop_at:
+        if self._until is not None and overdue >= self._stop_at:
             self._stop_at = now + REPEAT_S
             pytest.fail(f"Timeout: took longer than its limit of {self._seconds:g} s")
 

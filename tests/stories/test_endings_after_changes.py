@@ -103,3 +103,44 @@ def test_a_database_that_dies_is_a_rollback_that_failed_and_says_so(checkout: Ch
     assert "rollback-failed in " in ran.stdout
     assert "serving   not known: " in ran.stdout
     assert len(checkout.said("run.closed")) == 1
+
+
+HELD_BY_ALL = """
+
+@pytest.fixture(scope="session")
+def held_by_all() -> int:
+    {act}
+    return 1
+
+
+@pytest.fixture(autouse=True)
+def needs_it(request: pytest.FixtureRequest) -> None:
+    if request.node.nodeid.startswith({step!r}):
+        request.getfixturevalue("held_by_all")
+"""
+
+
+@pytest.mark.parametrize(
+    "act, code",
+    [
+        pytest.param("os.kill(os.getpid(), 15)", 2, id="signal"),
+        pytest.param("raise ConnectionError('the candidate is faulty')", 1, id="failure"),
+    ],
+)
+@BOTH
+def test_a_fixture_of_the_session_that_was_broken_off_is_set_up_anew_for_the_rollback(
+    deployed: Deployed, workers: tuple[str, ...], act: str, code: int
+) -> None:
+    checkout = deployed.checkout
+    marker = str(checkout.path.parent / f"once-{len(checkout.runs())}")
+    once = f"if not os.path.exists({marker!r}):\n        open({marker!r}, 'x').close()\n        {act}"
+    conftest = checkout.path / "suites" / "conftest.py"
+    text = conftest.read_text(encoding="utf-8")
+    head, _, rest = text.partition("from collections.abc import Callable\n")
+    held = HELD_BY_ALL.format(act=once, step=HEALTH)
+    conftest.write_text(head + "import os\nfrom collections.abc import Callable\n" + rest + held, encoding="utf-8")
+    checkout.commit("A fixture that is broken off once")
+
+    ran = checkout.deploy(*workers)
+
+    deployed.assert_rolled_back(ran, code=code)
