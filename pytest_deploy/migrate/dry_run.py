@@ -71,7 +71,7 @@ def dry_run(conninfo: str, migrations: Sequence[Migration], *, actor: str) -> Dr
                 )
             )
 
-        prepare = () if ledger.installed(connection) else ledger.definition()[:1]
+        prepare = () if ledger.is_present_form(connection) else ledger.definition()[:1]
         stop = Engine(conninfo, pending, actor, before_end, dry_run=True, prepare=prepare).run()
         if stop is not None:
             left = "" if stop.rows is None else _of_real_rows(connection, stop.rows)

@@ -246,30 +246,17 @@ def _facts_of_up(migration: Migration) -> str:
     return ledger_facts(migration.version, migration.name, migration.sha256, down=down)
 
 
-_LEAVE: Final = r"""
-    set constraints all immediate;
-    if pg_catalog.current_setting('transaction_read_only')::bool then
-        raise exception 'it leaves the transaction read only' using hint = 'remove SET TRANSACTION';
-    end if;
-    reset session authorization; reset role; reset all; deallocate all; discard sequences; execute 'close all';
-    if pg_catalog.pg_my_temp_schema() <> 0 then
-        execute 'discard temp';
-    end if;
-    if exists (select from pg_catalog.pg_trigger where tginitdeferred) then  -- fewer rows than pg_constraint
-        execute $deploy_leave$
-            do $$ begin
-                execute (select 'set constraints '
-                                || pg_catalog.string_agg(distinct pg_catalog.format('%I.%I', nspname, conname), ', ') || ' deferred'
-                         from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace where condeferred);
-            end $$
-        $deploy_leave$;
-    end if;
-    if deploy_history and pg_catalog.to_regclass('public.schema_version') is null then  -- it goes with either schema
-        raise exception 'it takes the history of migrations away (the schema deploy, and in public the views schema_version'
-            ' and schema_migrations)' using hint = 'drop what is yours by name';
-    end if;
-"""
-"""What each migration ends with: nothing of its session is left to the next one, or to the history.
+_HISTORY_STANDS: Final = (
+    "pg_catalog.to_regprocedure('deploy.end_migration(text,text,text,timestamptz)') is not null"
+    " and pg_catalog.to_regclass('public.schema_version') is not null"
+)
+_END: Final = (
+    "set constraints all immediate; reset session authorization; reset role; "
+    f"if deploy_history and not ({_HISTORY_STANDS}) then "
+    "raise exception 'it takes the history of migrations away (the schema deploy, and in public the views schema_version"
+    " and schema_migrations)' using hint = 'drop what is yours by name'; end if; "
+)
+"""What each migration ends with: nothing of its session is left to the next one, or to the history (`ledger.sql` has the rest).
 
 Deferred constraints are checked here, where it is known whose they are; those that are deferred from the start are so again.
 """
@@ -279,32 +266,32 @@ def do_block(query: str, version: str, facts: str, *, actor: str | None, engine:
     """One DO block that runs `query`, leaves the session as it was, and tells the ledger `facts`, actor, engine and time.
 
     What the ledger hears is set last, from what `query` cannot reach. Without an actor it hears of none, and of no engine.
+    Where there is no ledger, as under another tool on a database of its own, the session is left to that tool.
     """
     begins = _begins(query)
     parts = (query[begin:end] for begin, end in zip(begins, (*begins[1:], len(query)), strict=True))
-    settings = _told(version, facts, actor, engine, "true")
+    told = ", ".join(
+        "null" if value is None else _quoted(value, version)
+        for value in (facts, actor, None if actor is None else engine)
+    )
     body = (
         f" declare deploy_part text; deploy_number int := 0;"
-        " deploy_began timestamptz := pg_catalog.clock_timestamp();"
-        " deploy_history boolean := pg_catalog.to_regclass('deploy.migration_event') is not null;"
+        f" deploy_began timestamptz := pg_catalog.clock_timestamp(); deploy_history boolean := {_HISTORY_STANDS};"
         f" begin foreach deploy_part in array array[{', '.join(_quoted(part, version) for part in parts)}] loop"
         " execute '/*deploy:' || deploy_number || '*/' || deploy_part; deploy_number := deploy_number + 1;"
-        f" end loop; {_LEAVE} perform {settings}, pg_catalog.set_config('deploy.began', deploy_began::text, true); end "
+        f" end loop; {_END}if deploy_history then perform deploy.end_migration({told}, deploy_began); end if; end "
     )
     return f"do {_quoted(body, version, 'outer')};"
 
 
-def _told(version: str, facts: str, actor: str | None, engine: str, local: str) -> str:
-    """Expressions that set what the ledger reads; `local` (`true`, `false`): whether until the transaction's end."""
-    told = {"migration": facts} if actor is None else {"migration": facts, "actor": actor, "engine": engine}
-    return ", ".join(
-        f"pg_catalog.set_config('deploy.{name}', {_quoted(value, version)}, {local})" for name, value in told.items()
-    )
-
-
 def _alone(migration: Migration, actor: str | None) -> str:
     """The one statement of a migration outside a transaction, and after it what the ledger is to hear, not from the migration."""
-    settings = _told(migration.version, _facts_of_up(migration), actor, ENGINE, "false")
+    facts = {"migration": _facts_of_up(migration)}
+    told = facts if actor is None else {**facts, "actor": actor, "engine": ENGINE}
+    settings = ", ".join(
+        f"pg_catalog.set_config('deploy.{name}', {_quoted(value, migration.version)}, false)"
+        for name, value in told.items()
+    )
     body = (
         f" begin reset session authorization; reset role; reset all; perform {settings},"
         " pg_catalog.set_config('deploy.began', backend_start::text, false)"

@@ -42,7 +42,7 @@ part(line) as (
     union all
     select i::text from pg_catalog.pg_inherits i where inhrelid in (select oid from relation) or inhparent in (select oid from relation)
     union all
-    select f::text from pg_catalog.pg_proc f where pronamespace = pg_catalog.to_regnamespace('deploy')
+    select row(f.xmin, f)::text from pg_catalog.pg_proc f where pronamespace = pg_catalog.to_regnamespace('deploy')
     union all
     select t::text from pg_catalog.pg_type t where typnamespace = pg_catalog.to_regnamespace('deploy')
 )

@@ -68,10 +68,14 @@ def install(connection: Connection) -> None:
 
     A table of dbmate's or pgmigrate's becomes part of it: who calls this has seen that it was adopted, or has called `refuse_others`.
     """
-    sql, mark = definition()
-    installed_mark = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
-    if installed_mark != (mark,):
-        connection.execute(sql.encode())
+    if not is_present_form(connection):
+        connection.execute(definition()[0].encode())
+
+
+def is_present_form(connection: Connection) -> bool:
+    """Whether the ledger is there as this version makes it."""
+    found = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
+    return found == (definition()[1],)
 
 
 def installed(connection: Connection) -> bool:

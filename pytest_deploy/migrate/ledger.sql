@@ -107,6 +107,28 @@ begin
     return old;
 end $$;
 
+-- What each migration of ours ends with, after its roles are reset: nothing of its session is left to the next one, and
+-- what deploy.append is to know of it is told. A function, so that the server reads it once for all of them.
+create or replace function deploy.end_migration(facts text, actor text, engine text, began timestamptz) returns void language plpgsql as $$
+begin
+    if pg_catalog.current_setting('transaction_read_only')::bool then
+        raise exception 'it leaves the transaction read only' using hint = 'remove SET TRANSACTION';
+    end if;
+    reset all; deallocate all; discard sequences; execute 'close all';
+    if pg_catalog.pg_my_temp_schema() <> 0 then
+        execute 'discard temp';
+    end if;
+    if exists (select from pg_catalog.pg_trigger where tginitdeferred) then  -- fewer rows than pg_constraint
+        execute (select 'set constraints '
+                        || pg_catalog.string_agg(distinct pg_catalog.format('%I.%I', nspname, conname), ', ') || ' deferred'
+                 from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace where condeferred);
+    end if;
+    perform pg_catalog.set_config('deploy.migration', facts, true), pg_catalog.set_config('deploy.began', began::text, true);
+    if actor is not null then
+        perform pg_catalog.set_config('deploy.actor', actor, true), pg_catalog.set_config('deploy.engine', engine, true);
+    end if;
+end $$;
+
 -- Tables that dbmate or pgmigrate made before: their rows become events, they themselves move out of the way.
 do $adopt$
 begin
