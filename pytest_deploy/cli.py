@@ -43,6 +43,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "verify": "audit.verify",
     "audit": "audit.audit",
     "anchor": "audit.anchor",
+    "notify": "notify.notify",
     "keys": "keys.keys",
     "sign-off": "sign_off.sign_off",
     "amend": "amend.amend",

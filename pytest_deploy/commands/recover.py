@@ -15,6 +15,7 @@ import typer
 
 from pytest_deploy.commands import Env, Rehearse, say
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
+from pytest_deploy.notify import outbox
 from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run, RunObserver
@@ -184,6 +185,7 @@ def _finish(context: RunContext, environment: Environment, opened: Event, lease:
     code = MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
     for line, _ in summary(run, sealed, code=code):
         say(line)
+    outbox.deliver_run(environment, run.context.run, say=say)
     return code
 
 

@@ -125,6 +125,8 @@ class Environment:
                 "used": "made up for the rehearsal",
             }
         if self.workspace.rehearsal:
+            if self.policy.notify:
+                found["notify"] = {"policy": "people are told", "used": "nobody is told of a rehearsal"}
             found[PEOPLE] = {"policy": "enrolled in the record", "used": "made for the rehearsal, with throw-away keys"}
         if self.shift:
             found[CLOCK] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from importlib.metadata import version
 import pytest
 
 from pytest_deploy.errors import DeployError, RecordError
+from pytest_deploy.notify import outbox
 from pytest_deploy.pipeline import plan
 from pytest_deploy.pipeline.open_run import headline, open_run
 from pytest_deploy.pipeline.processes import Interruption
@@ -108,6 +110,9 @@ class Controller:
             raise Stopped(outcome_of(error), returncode=error.exit_code) from None
         self._limit(self.run)
         self.run.begin()
+        # Beside the run, which waits for no channel; joined before the end is told.
+        self._telling = threading.Thread(target=self._notify, args=(self.run,), name="deploy-notify", daemon=True)
+        self._telling.start()
         self.config.hook.pytest_deploy_run_opened(run=self.context.run, environment=self.context.workspace.environment)
         return self.run
 
@@ -268,6 +273,8 @@ class Controller:
         self.interruption.release()
         try:
             self._say_how_it_went(run, sealed)
+            self._telling.join()
+            self._notify(run)
             self.config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
         except Exception as error:  # noqa: BLE001 -- the run is sealed: what is only said or read now decides nothing
             self.progress.line(f"after the seal: {type(error).__name__}: {error}", red=True)
@@ -278,6 +285,11 @@ class Controller:
         self.progress.close()
         self.guard_channel.report_left(threads)
         return sealed.exit_code
+
+    def _notify(self, run: Run) -> None:
+        """Tell who policy names what there is to tell so far; it decides nothing."""
+        if outbox.is_told(self.environment):
+            outbox.deliver_run(self.environment, run.context.run, say=self.progress.line)
 
     def _say_how_it_went(self, run: Run, sealed: Sealed) -> None:
         self.progress.line()

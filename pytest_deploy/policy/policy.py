@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pytest_deploy.policy.notifications import Routes
 from pytest_deploy.policy.phases import OPTIONAL, PHASES
 from pytest_deploy.policy.replaced_steps import ReplacedSteps
 from pytest_deploy.policy.rollout import (
@@ -287,6 +288,8 @@ class Policy(Section):
     """store, bucket, signer and key"""
     anchors: Anchors = Anchors()
     """required, lines, copies, github and timestamp"""
+    notify: Routes = ()
+    """who is told of what: a list of routes, each with to, occasions and url_variable; empty: nobody"""
     freeze_after_rollback: bool = False
     """true where a run that was rolled back, or could not be, freezes the environment until somebody signs `thaw`"""
     thaw: Thaw = Thaw()
@@ -379,7 +382,7 @@ class Policy(Section):
 
 
 _LATER = (
-    *("administrators", "lease", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
+    *("administrators", "lease", "notify", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
     *("database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
     *("service.health_words", "health.of_last", "health.min_samples", "health.deadline_s", "health.max_body_bytes"),
 )

@@ -106,10 +106,7 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
     )
 }
 
-RESERVED: Final[Mapping[str, str]] = {
-    "notification.sent": "notifications",
-    "notification.failed": "notifications",
-}
+RESERVED: Final[Mapping[str, str]] = {}
 """Types that nothing writes yet -> what will (docs/decisions/0049). Readers and verifiers know them already."""
 RESERVED_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "approval.refused": {"source": "reviews at GitHub"},

@@ -148,11 +148,14 @@ class NotificationSent(EventContent, frozen=True, kw_only=True):
     """Somebody was told."""
 
     channel: str
+    """The kind of address, e.g. `slack`; `none` where there was none."""
     subject: str
     recipients: list[Any] | UnsetType = UNSET
+    """Who, as policy names the route."""
     anchor: str | UnsetType = UNSET
     """The anchor line that went with it."""
     detail: str | UnsetType = UNSET
+    """Of what: the occasion, and the event it tells of."""
     duration_s: Number | UnsetType = UNSET
 
 
@@ -160,8 +163,11 @@ class NotificationFailed(EventContent, frozen=True, kw_only=True):
     """Somebody could not be told, and why."""
 
     channel: str
+    """The kind of address, e.g. `slack`; `none` where there was none."""
     subject: str
     reason: str
     recipients: list[Any] | UnsetType = UNSET
+    """Who, as policy names the route."""
     attempts: int | UnsetType = UNSET
     detail: str | UnsetType = UNSET
+    """Of what: the occasion, and the event it tells of."""
