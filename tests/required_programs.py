@@ -20,6 +20,9 @@ _PACKAGES = {
     "go": "Debian's golang-go, golang-golang-x-crypto-dev and golang-golang-x-mod-dev",
     "allure": "npm's allure",
     "node": "Debian's nodejs",
+    "podman": "Debian's podman and runc",
+    "runc": "Debian's runc",
+    "buildah": "Debian's buildah",
     "actionlint": "rhysd's actionlint by Go, as .ci/run does",
     **dict.fromkeys(("act", "zizmor", "check-jsonschema", "pre-commit"), "requirements/test.txt"),
 }

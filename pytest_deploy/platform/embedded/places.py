@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 import re
 import shutil
 import stat
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pytest_deploy.errors import Failed, PlatformUnavailable, UsageError
+from pytest_deploy.platform.archive import UnsafeArchive, unpack_inside
+from pytest_deploy.platform.image_names import require_tag
 from pytest_deploy.platform.protocol import LastOutput
 from pytest_deploy.record import atomic_file
 
@@ -193,7 +193,6 @@ def program_environment(environment: Mapping[str, str], *more: str) -> dict[str,
 # sha256/<hex>.tar            the bytes; their name is their digest
 # tags/<service>/<tag>        one line, the image the tag names
 
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _IMAGE = re.compile(r"local/[a-z0-9-]+@sha256:(?P<hex>[0-9a-f]{64})")
 
 
@@ -227,9 +226,7 @@ class LocalArtefacts:
         return target.read_text(encoding="utf-8").strip() if target.exists() else None
 
     def _tag(self, tag: str) -> Path:
-        if not _TAG.fullmatch(tag):
-            raise UsageError(f"{tag!r} is not a registry's tag: at most 128 letters, digits and ._- , no . or - first")
-        return self._folder / "tags" / self._service / tag
+        return self._folder / "tags" / self._service / require_tag(tag)
 
 
 def archive_of(artefacts: Path, digest: str) -> Path:
@@ -254,27 +251,13 @@ def unpack(image: str, *, artefacts: Path, images: Path) -> Path:
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
     half = Path(tempfile.mkdtemp(dir=images, prefix="unpacking-"))
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                _check(member, image)
-            # A link was checked to stay inside. Not `filter=`: the first releases of Python 3.11 (Debian 12's is one) have neither it nor the filter.
-            tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            tar.extractall(half)  # noqa: S202  # each member was checked above
+        unpack_inside(archive, half)
         half.rename(folder)
-    except tarfile.TarError as error:
-        raise ImageUnknown(f"image {image} is not a tar archive: {error}") from error
+    except UnsafeArchive as error:
+        raise ImageUnknown(f"image {image} {error}") from error
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return folder
-
-
-def _check(member: tarfile.TarInfo, image: str) -> None:
-    """Refuse what could come to lie, or point, outside the image's folder."""
-    path = PurePosixPath(member.name)
-    leads = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
-    outside = member.issym() and (posixpath.isabs(member.linkname) or leads.startswith(".."))
-    if path.is_absolute() or ".." in path.parts or outside or not (member.isreg() or member.isdir() or member.issym()):
-        raise ImageUnknown(f"image {image} holds {member.name!r}: only what lies inside the image is unpacked")
 
 
 def _sha256(path: Path) -> str:
