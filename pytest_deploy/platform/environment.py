@@ -55,10 +55,10 @@ class Environment:
         """The clock that gates, conditions, ages and expiry go by; a rehearsal's may be shifted."""
         self._opened: Platform | None = None
         programs.use(policy.programs)
-        if policy.platform.kind != "embedded" or policy.platform.runtime != "process":
+        if policy.platform.kind != "embedded":
             raise UsageError(
-                f"environment {policy.environment!r} runs on platform {policy.platform.kind!r} "
-                f"({policy.platform.runtime}); this version drives the embedded platform with processes only: "
+                f"environment {policy.environment!r} runs on platform {policy.platform.kind!r}; "
+                "this version drives the embedded platform only: "
                 f"deploy an environment with platform: {{kind: embedded}}, or rehearse it: --deploy-env={policy.environment} --deploy-rehearse"
             )
 
@@ -79,6 +79,8 @@ class Environment:
                 rehearsal=self.workspace.rehearsal,
                 database_url=address,
                 with_database=self.policy.database is not None,
+                containers=self.policy.platform.runtime == "container",
+                build_network=self.policy.platform.build_network,
             )
             if self._opened.has_database:
                 self._learn_passwords(self._opened.database)

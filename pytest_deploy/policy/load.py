@@ -230,7 +230,7 @@ def _rehearsed(document: Node) -> Node:
     administers it.
     """
     changed: dict[str, Any] = {
-        "platform": {"kind": "embedded", "runtime": "process", "google": None},
+        "platform": {"kind": "embedded", "runtime": "process", "build_network": False, "google": None},
         "approval": {"user_verification": "none"},
         "freeze_after_rollback": False,
         "record": {"signer": "file", "key": None},

@@ -385,6 +385,7 @@ _LATER = (
     *("administrators", "lease", "notify", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
     *("database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
     *("service.health_words", "health.of_last", "health.min_samples", "health.deadline_s", "health.max_body_bytes"),
+    "platform.build_network",
 )
 """Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""
 

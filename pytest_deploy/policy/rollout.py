@@ -172,6 +172,8 @@ class Platform(Section):
     """embedded (on this machine) or google"""
     runtime: Literal["process", "container"] = "process"
     """process or container"""
+    build_network: bool = False
+    """whether the build of a container image may reach the network, for its base image and what its steps fetch"""
     google: Google | None = None
     """project and region where kind is google, else null"""
 
@@ -183,6 +185,10 @@ class Platform(Section):
             raise complaint("the Google platform needs to know where", "give google: {project, region}", at="google")
         if self.kind == "google" and self.runtime != "container":
             raise complaint("Cloud Run runs containers", "set runtime: container", at="runtime")
+        if self.build_network and self.runtime != "container":
+            raise complaint(
+                "no image is built for a process", "set runtime: container, or leave it out", at="build_network"
+            )
         return self
 
 

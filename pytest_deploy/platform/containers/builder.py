@@ -27,38 +27,24 @@ from pytest_deploy.platform.program_search import search_path
 
 PLATFORM: Final = "linux/amd64"
 """What Cloud Run runs."""
+LABEL: Final = "pytest-deploy.checkout"
+"""Of a container: whose it is."""
 CONTAINERFILES: Final = ("Containerfile", "Dockerfile")
 _BUILDERS: Final = ("podman", "buildah")
 _SHORT_S: Final = 60.0
 _TRANSFER_S: Final = 900.0
 _LINES: Final = 12
 _CHARS: Final = 300
-_HANDED_ON: Final = (
-    *("HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
-    *(
-        "HTTP_PROXY",
-        "http_proxy",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "NO_PROXY",
-        "no_proxy",
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-    ),
-    *(
-        "CONTAINERS_CONF",
-        "CONTAINERS_STORAGE_CONF",
-        "CONTAINERS_REGISTRIES_CONF",
-        "BUILDAH_ISOLATION",
-        "STORAGE_DRIVER",
-    ),
-)
+_AS_EVERY_PROGRAM: Final = ("HOME", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+_TO_REACH: Final = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
+_ITS_SETTINGS: Final = ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "CONTAINERS_REGISTRIES_CONF", "STORAGE_DRIVER")
+OF_PODMAN: Final = frozenset((*_AS_EVERY_PROGRAM, *_TO_REACH, *_ITS_SETTINGS))
 """Of this process's variables, what the program is given: no secret of a deployment is among them."""
 
 
 def program_variables() -> dict[str, str]:
     """The environment that podman and buildah run in."""
-    kept = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    kept = {name: os.environ[name] for name in OF_PODMAN if name in os.environ}
     return {**kept, "PATH": search_path(os.environ)}
 
 
@@ -180,6 +166,18 @@ class Builder:
     def forget(self, name: str) -> None:
         """Take a name from an image; nothing is said where there is none."""
         self._call(["rmi", name], timeout_s=_SHORT_S)
+
+    def forget_all(self, pattern: str) -> None:
+        """Take every image whose name fits away, whatever else names it."""
+        found = self._call(["images", "--quiet", f"--filter=reference={pattern}"], timeout_s=_SHORT_S)
+        if names := found.stdout.text.split():
+            self._call(["rmi", "--force", *dict.fromkeys(names)], timeout_s=_SHORT_S)
+
+    def remove_containers(self, label: str) -> None:
+        """End and take away every container of this label. podman alone is asked."""
+        found = self._call(["ps", "--all", "--quiet", f"--filter=label={LABEL}={label}"], timeout_s=_SHORT_S)
+        if names := found.stdout.text.split():
+            self._call(["rm", "--force", "--time=0", "--ignore", *names], timeout_s=_SHORT_S)
 
     def _refuse_other_platform(self, name: str) -> None:
         """A base image may be for another machine, of which the builder only warns."""

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused, UsageError
+from pytest_deploy.platform.containers.artefacts import LocalImages
+from pytest_deploy.platform.containers.builder import find_podman
 from pytest_deploy.platform.embedded.database import drop_database, existing_database, prepare_database, role_of
 from pytest_deploy.platform.embedded.places import (
     LocalArtefacts,
@@ -32,7 +34,7 @@ from pytest_deploy.platform.embedded.places import (
 )
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
-from pytest_deploy.platform.protocol import DatabaseAccess
+from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess
 
 if TYPE_CHECKING:
     import grpc
@@ -55,7 +57,7 @@ class LocalPlatform:
     """One environment of the embedded platform; implements Platform. It runs for as long as anybody has it open."""
 
     runtime: CloudRun
-    artefacts: LocalArtefacts
+    artefacts: Artefacts
     access: DatabaseAccess | None
     """How to reach its database; None where it has none."""
     connection: socket.socket
@@ -91,13 +93,16 @@ def connect(
     rehearsal: bool = False,
     database_url: str | None = None,
     with_database: bool = True,
+    containers: bool = False,
+    build_network: bool = False,
 ) -> LocalPlatform:
     """Open the embedded platform of a checkout, starting what must run.
 
     `command` runs the service in the unpacked artefact; a first word `python` is this interpreter. A revision may take
     `revision_timeout_s` seconds to listen. `database_url`, else PGHOST, names a server to use instead of the embedded one, and
     a database on it that every clone of the repository finds; a rehearsal's is its checkout's own.
-    Without `with_database` no server is started or asked.
+    Without `with_database` no server is started or asked. With `containers` a release is an image that podman builds (with
+    `build_network` on the network) and runs, by its own entry point; `command` is not used then.
     Raises PlatformUnavailable, UsageError for names it cannot take.
     """
     # 1. What the extra `local` brings is installed. Reach the supervisor, started if there is none; it starts what this client needs.
@@ -130,12 +135,16 @@ def connect(
     runtime = CloudRun(
         channel,
         site.path,
-        command=command,
+        command=() if containers else command,
         startup_s=revision_timeout_s,
         last_output=lambda revision, lines: last_output(places, site, revision, lines),
         starts=lambda revision: starts_of(places.state(site), revision),
     )
-    return LocalPlatform(runtime, LocalArtefacts(places.artefacts, service), database, connection, channel)
+    artefacts: Artefacts = LocalArtefacts(places.artefacts, service)
+    if containers:
+        places.containers.touch()
+        artefacts = LocalImages(places.label, service, network=build_network)
+    return LocalPlatform(runtime, artefacts, database, connection, channel)
 
 
 _PACKAGES: Mapping[str, str] = {
@@ -188,6 +197,9 @@ def reset(checkout: Path, environment: str = "") -> None:
                 _drop_databases(places, [Site(environment, folder.name) for folder in own.glob("*/")])
                 shutil.rmtree(own, ignore_errors=True)
             else:
+                if places.containers.exists():
+                    with contextlib.suppress(Refused):  # podman is gone, and with it what it had
+                        find_podman().forget_all(f"localhost/{places.label}/*")
                 for folder in (places.root, places.platform, places.artefacts, places.images):
                     shutil.rmtree(folder, ignore_errors=True)
         finally:

@@ -54,6 +54,10 @@ class Places:
         self.run = root / "run"
         """The socket of the Cloud Run stand-in."""
         self.postgres = root / "pg"
+        self.containers = root / "containers"
+        """There from when the checkout first had a container: who ends what is left looks for some."""
+        self.label = root.name
+        """What the containers and images of this checkout are known by among all of this machine."""
 
     @classmethod
     def of(cls, checkout: Path) -> Places:

@@ -29,7 +29,7 @@ _UNPRIVILEGED = ("postgres", "embedded_postgres", "nobody")
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",  # the socket in a private folder is the only way in
-    "unix_socket_permissions": "0700",
+    "unix_socket_permissions": "0777",  # of whoever comes to it: the folder is private, and a container of another user is given the socket alone
     "dynamic_shared_memory_type": "mmap",  # in the data folder: a killed server leaves nothing in /dev/shm
     "max_connections": "100",
     "shared_buffers": "32MB",

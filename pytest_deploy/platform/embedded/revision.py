@@ -1,4 +1,4 @@
-"""A revision: made from a service's template, and run as a process under Cloud Run's container contract.
+"""A revision: made from a service's template, and run as a process under Cloud Run's container contract (`container.py`: in a real one).
 
 The process gets PORT, K_SERVICE, K_REVISION, K_CONFIGURATION and the template's variables, and of our own environment no
 more than a program needs to run (PATH begins with the folder of our interpreter); it is ready when its start-up probe
@@ -63,9 +63,8 @@ class RevisionProcess:
         service = short(revision.service)
         identity = {"K_SERVICE": service, "K_REVISION": short(revision.name), "K_CONFIGURATION": service}
         variables = {variable.name: variable.value for variable in spec.env}
-        own = program_environment(os.environ)
-        own["PATH"] = search_path(own)
-        self._environment = {"HOST": LOOPBACK, **own, **variables, **identity, **marker}
+        self._variables = {"HOST": LOOPBACK, **variables, **identity, **marker}
+        """All that it is given, but PORT."""
         self._log = log
         self.port = 0
         self._requests = 0
@@ -78,19 +77,9 @@ class RevisionProcess:
         return self._process is not None and self._process.returncode is None
 
     async def start(self, folder: Path) -> None:
-        """Run it in its image's folder until its start-up probe succeeds. Raises StartFailed, and then nothing runs.
-
-        Its program is found as those of the checks are: beside the interpreter this platform runs on, then on PATH.
-        """
+        """Run it in its image's folder until its start-up probe succeeds. Raises StartFailed, and then nothing runs."""
         self.port = free_port()
-        command = [*self._spec.command, *self._spec.args]
-        if not command:
-            raise StartFailed("its template has no command; give the platform the service's command")
-        try:
-            path = search_path(self._environment)
-            runnable = find_program(command, folder=folder, path=path, setting="service.command")
-        except Failed as error:
-            raise StartFailed(str(error)) from error
+        runnable, environment = self._call(folder)
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             try:
@@ -100,12 +89,12 @@ class RevisionProcess:
                     stdout=log,
                     stderr=log,
                     cwd=folder,
-                    env={**self._environment, "PORT": str(self.port)},
+                    env=environment,
                     start_new_session=True,
                 )
             except OSError as error:
                 raise StartFailed(
-                    f"service.command: {runnable[0]} cannot be run: {error.strerror}; is it a program of this system, and is "
+                    f"{self._setting}: {runnable[0]} cannot be run: {error.strerror}; is it a program of this system, and is "
                     "what its first line names there?"
                 ) from error
         try:
@@ -125,6 +114,7 @@ class RevisionProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
+        await self._clear()
 
     async def ended(self, within_s: float) -> None:
         """Wait until its end is known, if it is ending: a connection breaks before the process is seen to be gone."""
@@ -149,6 +139,26 @@ class RevisionProcess:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), GRACE_S)
         await self.stop()
+
+    _setting = "service.command"
+    """What names the program that is run."""
+
+    def _call(self, folder: Path) -> tuple[list[str], dict[str, str]]:
+        """What is run and with which variables: its program is found as those of the checks are. Raises StartFailed."""
+        own = program_environment(os.environ)
+        own["PATH"] = search_path(own)
+        environment = {**own, **self._variables, "PORT": str(self.port)}
+        command = [*self._spec.command, *self._spec.args]
+        if not command:
+            raise StartFailed("its template has no command; give the platform the service's command")
+        try:
+            path = search_path(environment)
+            return find_program(command, folder=folder, path=path, setting=self._setting), environment
+        except Failed as error:
+            raise StartFailed(str(error)) from error
+
+    async def _clear(self) -> None:
+        """Take away what is left of it once its process is gone: nothing."""
 
     async def _await_ready(self, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()

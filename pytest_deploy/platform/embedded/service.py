@@ -12,9 +12,11 @@ import hashlib
 import json
 from collections.abc import Awaitable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from google.cloud import run_v2
 
+from pytest_deploy.platform.embedded.container import RevisionContainer, is_container
 from pytest_deploy.platform.embedded.places import ImageUnknown, Places, Site, log_of, note_start, unpack, write_private
 from pytest_deploy.platform.embedded.revision import (
     PLACEHOLDER,
@@ -223,13 +225,7 @@ class HostedService:
             process = self._processes.get(name)
             if process is not None and process.alive:
                 return process
-            process = RevisionProcess(revision, log=log_of(self._folder, name), marker=self._marker)
-            try:
-                folder = await asyncio.to_thread(
-                    unpack, image, artefacts=self._places.artefacts, images=self._places.images
-                )
-            except ImageUnknown as error:
-                raise StartFailed(str(error)) from error
+            process, folder = await self._instance(revision, log=log_of(self._folder, name))
             self._processes[name] = process
             note_start(self._folder, name)
             try:
@@ -238,6 +234,21 @@ class HostedService:
                 self._processes.pop(name, None)
                 raise
             return process
+
+    async def _instance(self, revision: run_v2.Revision, *, log: Path) -> tuple[RevisionProcess, Path]:
+        """A revision's instance, not started yet, and the folder to start it in. Raises StartFailed."""
+        image = revision.containers[0].image
+        if is_container(image):
+            container = RevisionContainer(revision, log=log, marker=self._marker, label=self._places.label)
+            await asyncio.to_thread(container.have_image)
+            return container, self._places.deploy
+        try:
+            folder = await asyncio.to_thread(
+                unpack, image, artefacts=self._places.artefacts, images=self._places.images
+            )
+        except ImageUnknown as error:
+            raise StartFailed(str(error)) from error
+        return RevisionProcess(revision, log=log, marker=self._marker), folder
 
     async def _leave(self, name: str) -> None:
         """Let a revision go that nothing leads to any more."""

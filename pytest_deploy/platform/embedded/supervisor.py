@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from pytest_deploy.errors import DeployError, PlatformUnavailable
+from pytest_deploy.platform.containers.builder import find_podman
 from pytest_deploy.platform.embedded.places import Places, Site
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer, postmaster, stop_postmaster
 from pytest_deploy.workspace import program_command
@@ -183,11 +184,12 @@ def main(checkout: str, root: str, ready: str) -> None:
         raise
     # 2. End what a supervisor left behind that was killed together with its guardian.
     sweep(f"{root}:", but=os.environ[MARKER])
+    remove_containers(places)
     # 3. Start the guardian on a pipe whose other end nobody closes but the kernel, when this process is gone.
     reader, _until_the_end = os.pipe()
     module = [sys.executable, "-m", "pytest_deploy.platform.embedded"]
     guardian = subprocess.Popen(
-        [*module, "guard", os.environ[MARKER], places.postgres / "data"],
+        [*module, "guard", os.environ[MARKER], places.checkout, places.root],
         stdin=reader,
         pass_fds=(lock_file,),
         start_new_session=True,
@@ -205,18 +207,26 @@ def main(checkout: str, root: str, ready: str) -> None:
 # next supervisor starts when both are gone.
 
 
-def guard(mark: str, data: Path) -> None:
+def guard(mark: str, places: Places) -> None:
     """Wait until the supervisor is gone, then stop what it left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 64):
         continue
     _signal(marked(mark), signal.SIGTERM)
-    if (server := postmaster(data)) is not None:
+    if (server := postmaster(places.postgres / "data")) is not None:
         stop_postmaster(server)
     until = time.monotonic() + 0.3
     while time.monotonic() < until and any(marked(mark)):
         time.sleep(0.02)
     sweep(mark)
+    remove_containers(places)
+
+
+def remove_containers(places: Places) -> None:
+    """Take away what podman still has of containers whose processes are gone: one that was killed before it had begun stays there."""
+    if places.containers.exists():
+        with contextlib.suppress(DeployError):
+            find_podman().remove_containers(places.label)
 
 
 def sweep(mark: str, *, but: str = "") -> None:

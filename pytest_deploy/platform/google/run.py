@@ -61,7 +61,7 @@ class CloudRun:
     """One service; implements Runtime.
 
     `service` is its full name, `projects/P/locations/L/services/S`; whatever credentials it needs are the channel's.
-    `command` and `startup_s` overwrite the container's command and the patience of its TCP start-up probe (seconds), where
+    `command` (an empty one: the image's own) and `startup_s` overwrite the container's command and the patience of its TCP start-up probe (seconds), where
     the platform needs to be told. `last_output` reads what a revision printed last, by its name and the number of lines; without
     it the output lies in Cloud Logging, which is not read from here: its place says how. `starts` tells how often a revision's
     instances were started; Cloud Run's API does not.
@@ -72,7 +72,7 @@ class CloudRun:
         channel: grpc.Channel,
         service: str,
         *,
-        command: Sequence[str] = (),
+        command: Sequence[str] | None = None,
         startup_s: float | None = None,
         last_output: Callable[[str, int], LastOutput] | None = None,
         starts: Callable[[str], int] | None = None,
@@ -80,7 +80,7 @@ class CloudRun:
         self.service = service
         self._services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
         self._revisions = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel))
-        self._command = tuple(command)
+        self._command = command
         self._startup_s = startup_s
         self._last_output = last_output
         self._starts = starts
@@ -249,7 +249,7 @@ class CloudRun:
         secret = [variable for variable in container.env if "value_source" in variable and variable.name not in env]
         container.image = image
         container.env = [*(run_v2.EnvVar(name=key, value=value) for key, value in sorted(env.items())), *secret]
-        if self._command:
+        if self._command is not None:
             container.command = list(self._command)
         if self._startup_s is not None:
             container.startup_probe = run_v2.Probe(
