@@ -150,7 +150,9 @@ def programs_of_service(setup: Setup) -> Iterator[Fact]:
         )
         return
     checks = {f"service.checks.{name}": words for name, words in policy.service.checks if words is not None}
-    named = {"service.command": policy.service.command, **checks, "service.account": policy.service.account}
+    # A container is started by its image's own entry point.
+    command = policy.service.command if policy.platform.runtime == "process" else None
+    named = {"service.command": command, **checks, "service.account": policy.service.account}
     for setting, words in named.items():
         if words is None:
             continue

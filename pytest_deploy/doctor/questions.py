@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pytest_deploy.doctor import database, machine, project
+from pytest_deploy.doctor import containers, database, machine, project
 from pytest_deploy.doctor.fact import Fact, Question, Setup
 from pytest_deploy.errors import DeployError
 
@@ -24,6 +24,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     project.writable,
     project.artefact_of_service,
     project.programs_of_service,
+    containers.containers,
     project.migrations,
     project.rights_of_service,
     project.files_named,

@@ -83,6 +83,21 @@ def test_production_is_asked_as_it_is_rehearsed(root: Path) -> None:
     assert any(line.startswith("ok    calendar     calendar.yaml covers ") for line in printed)
 
 
+def test_a_container_needs_podman_and_what_its_image_is_made_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = root / "deploy.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("{kind: embedded}", "{kind: embedded, runtime: container}", 1), encoding="utf-8")
+    here = root.parent / "bin"
+    here.mkdir()
+    monkeypatch.setenv("PATH", f"{here}{os.pathsep}/usr/local/sbin")
+    assert [line for line in wrong(root) if "podman is not on PATH" in line]
+    assert [line for line in wrong(root) if "holds no Containerfile and no Dockerfile: write one" in line]
+
+    (here / "podman").symlink_to("/bin/true")
+    (root / "Containerfile").write_text("FROM scratch\n", encoding="utf-8")
+    assert not [line for line in wrong(root) if " containers " in line]
+
+
 @pytest.mark.parametrize(
     "file, old, new, said",
     [
