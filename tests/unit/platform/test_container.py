@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import RevisionFailed
+from pytest_deploy.platform.containers.builder import find_podman
 from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
 from pytest_deploy.platform.embedded.places import Places
 from pytest_deploy.platform.embedded.supervisor import marked
@@ -78,16 +79,16 @@ def create(platform: LocalPlatform, push: Callable[[str, str], str]) -> Create:
 
 
 def deploy(platform: LocalPlatform, image: str, env: Mapping[str, str]) -> Revision:
-    return platform.runtime.create(image=image, env=env, tag="candidate", annotations={}, deadline_s=20)
+    return platform.runtime.create(image=image, env=env, tag="candidate", annotations={}, deadline_s=60)
 
 
-def open_with_containers(checkout: Path, environment: str) -> LocalPlatform:
+def open_with_containers(checkout: Path, environment: str, startup_s: float = 30) -> LocalPlatform:
     return connect(
         checkout,
         environment=environment,
         service="tiny",
         command=("python", "app.py"),
-        revision_timeout_s=3,
+        revision_timeout_s=startup_s,
         with_database=False,
         containers=True,
     )
@@ -164,10 +165,13 @@ def test_a_container_that_does_not_start_tells_its_last_words_and_is_gone(create
     assert containers(checkout, failure.value.revision) == []
 
 
-def test_a_container_that_never_listens_is_ended(create: Create, checkout: Path) -> None:
-    with pytest.raises(RevisionFailed, match=r"did not answer its start-up probe on PORT=\d+ within 3 s") as failure:
-        create("deaf")
-    assert containers(checkout, failure.value.revision) == []
+def test_a_container_that_never_listens_is_ended(checkout: Path, push: Callable[[str, str], str]) -> None:
+    with contextlib.closing(open_with_containers(checkout, "deaf", startup_s=2)) as platform:
+        with pytest.raises(
+            RevisionFailed, match=r"did not answer its start-up probe on PORT=\d+ within 2 s"
+        ) as failure:
+            deploy(platform, push("deaf", "deaf"), {})
+        assert containers(checkout, failure.value.revision) == []
 
 
 def test_a_container_that_fell_over_is_started_again(create: Create, platform: LocalPlatform) -> None:
@@ -224,3 +228,12 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path, base: str
         open_with_containers(tmp_path, "local").close()
     wait_until_gone(tmp_path)
     reset(tmp_path)
+
+
+def test_a_reset_forgets_its_images(tmp_path: Path, base: str) -> None:
+    with contextlib.closing(open_with_containers(tmp_path, "local")) as platform:
+        image = platform.artefacts.push(container_archive(tmp_path, "one", base), tag="one")
+    wait_until_gone(tmp_path)
+    assert find_podman().has(image)
+    reset(tmp_path)
+    assert not find_podman().has(image)
