@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import RevisionFailed
+from pytest_deploy.platform.containers import ContainerArtefacts
 from pytest_deploy.platform.containers.builder import find_podman
 from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
 from pytest_deploy.platform.embedded.places import Places
 from pytest_deploy.platform.embedded.supervisor import marked
 from pytest_deploy.platform.protocol import Revision
 from tests.container_base import base_image
+from tests.oci_registry import registry
 from tests.unit.platform.conftest import archive, get
 
 Create = Callable[..., Revision]
@@ -199,6 +201,17 @@ def test_an_earlier_release_is_started_by_its_digest_when_its_tag_has_moved(
     assert platform.artefacts.find("dirty") == second != first
     deploy(platform, first, {})
     assert get(candidate(platform))["version"] == "one"
+
+
+def test_an_image_of_a_registry_is_fetched_by_its_digest(platform: LocalPlatform, base: str, tmp_path: Path) -> None:
+    with registry(tmp_path / "registry") as address:
+        image = ContainerArtefacts(f"{address}/a/tiny").push(container_archive(tmp_path, "one", base), tag="one")
+        assert not find_podman().has(image)
+        deploy(platform, image, {})
+        assert get(candidate(platform))["version"] == "one"
+        with pytest.raises(RevisionFailed, match="was not pulled by podman: it is not there"):
+            deploy(platform, f"{image.partition('@')[0]}@sha256:{'1' * 64}", {})
+    find_podman().forget_all(f"{address}/*/*")
 
 
 def test_an_image_that_is_gone_is_no_revision(platform: LocalPlatform, checkout: Path) -> None:
