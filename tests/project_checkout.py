@@ -24,6 +24,7 @@ import requests
 
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.platform.embedded import connect
+from pytest_deploy.platform.embedded.client import LocalPlatform
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE, Places
 from pytest_deploy.platform.embedded.supervisor import marked
 from pytest_deploy.record.event import Event, parse_line
@@ -269,8 +270,9 @@ class Checkout:
     def places(self) -> Places:
         return Places(self.path.resolve(), self.memory / _short_name(self.path))
 
-    def standing(self) -> Standing:
-        """Open the platform as any client does, and read what serves and what the database holds."""
+    @contextmanager
+    def platform(self) -> Iterator[LocalPlatform]:
+        """The platform, opened as any client does."""
         before = os.environ.get(ROOT_VARIABLE)
         os.environ[ROOT_VARIABLE] = str(self.memory)
         try:
@@ -286,6 +288,13 @@ class Checkout:
             if before is not None:
                 os.environ[ROOT_VARIABLE] = before
         try:
+            yield platform
+        finally:
+            platform.close()
+
+    def standing(self) -> Standing:
+        """Read what serves and what the database holds; nothing runs after it."""
+        with self.platform() as platform:
             state = platform.runtime.state()
             shares: dict[str, int] = {}
             for share in state.shares:
@@ -298,10 +307,9 @@ class Checkout:
             tags = {share.tag: share.revision for share in state.shares if share.tag}
             is_json = "json" in answer.headers.get("content-type", "")
             body = answer.json() if is_json else answer.text
-            return Standing(shares, tags, state.settled, answer.status_code, body, applied, kept.sha256)
-        finally:
-            platform.close()
-            self.assert_nothing_runs(10)
+            standing = Standing(shares, tags, state.settled, answer.status_code, body, applied, kept.sha256)
+        self.assert_nothing_runs(10)
+        return standing
 
     def processes(self) -> list[psutil.Process]:
         """What runs on behalf of this checkout: by the platform's mark, by folder, or by the database's files."""

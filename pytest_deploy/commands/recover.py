@@ -20,6 +20,7 @@ from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.sequence import Cause
+from pytest_deploy.pipeline.served import require_served
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.pipeline.undo import roll_back
 from pytest_deploy.platform.environment import Environment
@@ -178,6 +179,7 @@ def _finish(context: RunContext, environment: Environment, opened: Event, lease:
         # 3. What the process left open is accounted for and undone; a decided run stays as it was decided.
         if not run.decided:
             run.settle(Cause("internal", "the process that ran it was gone; recovered"))
+            require_served(run)
             if run.needs_rollback:
                 typer.echo("doing: rolling back, from the log and the live state")
                 roll_back(run)

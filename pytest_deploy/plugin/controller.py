@@ -24,6 +24,7 @@ from pytest_deploy.pipeline.open_run import headline, open_run
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
+from pytest_deploy.pipeline.served import require_served
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.pipeline.undo import abort_unrecorded, roll_back
 from pytest_deploy.platform.environment import Environment
@@ -247,7 +248,8 @@ class Controller:
         # 2. What pytest and the log tell differently.
         for difference in self.cross_check.differences(run.events(), session.testsfailed):
             self._differs(run, difference)
-        # 3. What is left to undo.
+        # 3. What serves now, once more; then what is left to undo.
+        require_served(run)
         if run.needs_rollback:
             self.progress.line()
             self.progress.line("rollback without steps: from the log and the live state", bold=True)
