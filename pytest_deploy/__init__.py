@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pytest_deploy.platform.account import make_account
     from pytest_deploy.platform.clients import Answer, Database, Service
     from pytest_deploy.platform.environment import Environment
+    from pytest_deploy.platform.infrastructure import NoInfrastructure
     from pytest_deploy.platform.program_search import find_program, search_path
     from pytest_deploy.platform.protocol import (
         Artefacts,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from pytest_deploy.record.store import Store
     from pytest_deploy.release.artefact import build_artefact, registry_tag
     from pytest_deploy.release.health import Health, ask_health
+    from pytest_deploy.release.infrastructure_update import InfrastructureUpdate
     from pytest_deploy.release.live import Baseline, Release, read_baseline
     from pytest_deploy.release.source import read as read_source
     from pytest_deploy.rollback.rollback import RollbackExecutor
@@ -89,6 +91,7 @@ __all__ = [
     "Gates",
     "Health",
     "IllegalEvent",
+    "InfrastructureUpdate",
     "Interrupted",
     "LastOutput",
     "LeaseHeld",
@@ -96,6 +99,7 @@ __all__ = [
     "MigrationFailed",
     "Migrations",
     "MigrationsRefused",
+    "NoInfrastructure",
     "OptionRefused",
     "Platform",
     "PlatformUnavailable",
@@ -144,8 +148,10 @@ _HOME: Final = {
     "Environment": "platform.environment",
     "Gates": "plugin.fixtures",
     "Health": "release.health",
+    "InfrastructureUpdate": "release.infrastructure_update",
     "LastOutput": "platform.protocol",
     "Migrations": "migrate.migrations",
+    "NoInfrastructure": "platform.infrastructure",
     "Platform": "platform.protocol",
     "Policy": "policy.policy",
     "Release": "release.live",

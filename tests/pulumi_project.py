@@ -45,6 +45,11 @@ config:
   diary:alertEmail: on-call@example.org
   diary:databaseTier: db-custom-1-3840
 """
+_SMALL_PROGRAM: Final = """\
+from pulumi_gcp import storage
+
+storage.Bucket("records", name="records", project="example-diary-test", location="US-EAST4", storage_class="STANDARD")
+"""
 _PLUGIN: Final = "resource-gcp-v10.2.0"
 
 
@@ -136,6 +141,20 @@ def new_project(folder: Path) -> Iterator[Project]:
 
 
 @contextmanager
+def small_project(folder: Path, program: Path) -> Iterator[Project]:
+    """A stack without resources, of a program of one bucket, in a folder of its own: for whole deployments, which are long enough."""
+    engine, interpreter = pulumi(), python()
+    program.mkdir()
+    for name, text in (("Pulumi.yaml", "name: diary\nruntime: python\n"), ("Pulumi.test.yaml", _CONFIGURATION)):
+        (program / name).write_text(text, encoding="utf-8")
+    (program / "__main__.py").write_text(_SMALL_PROGRAM, encoding="utf-8")
+    google = GoogleResources()
+    with _opened(folder, google, engine, interpreter) as project:
+        project.stack.init(program)
+        yield project
+
+
+@contextmanager
 def kept_project(kept: Path, folder: Path) -> Iterator[Project]:
     """The stack that `keep` wrote."""
     for name in ("program", "state"):
@@ -217,7 +236,7 @@ def update_in_background(project: Project) -> Iterator[subprocess.Popen[str]]:
 def interrupted_just_now(*, host: str = "", began_ago: timedelta = timedelta(minutes=5)) -> InterruptedUpdate:
     """An update of a run on this machine that died by now."""
     now = datetime.now(UTC)
-    return InterruptedUpdate(host or socket.gethostname(), now - began_ago, now)
+    return InterruptedUpdate(frozenset({host or socket.gethostname()}), now - began_ago, now)
 
 
 def reached_by(original: PulumiStack, **changes: object) -> PulumiStack:

@@ -18,6 +18,7 @@ from pytest_deploy.pipeline.requests import make_request, request_now
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause, goes_on
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.platform.infrastructure import NoInfrastructure
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
@@ -26,7 +27,7 @@ from pytest_deploy.record.events import GateRefused, RequestVoided, RunDecided, 
 from pytest_deploy.record.planned import PLAN_PASSED, plan_fault
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.release import request
+from pytest_deploy.release import infrastructure, request
 from pytest_deploy.release.candidate import of_request
 from pytest_deploy.release.request import PendingRequest, Plan, built_image
 from pytest_deploy.release.source import Source
@@ -116,7 +117,9 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
     name = new_run_id(context.workspace.environment, environment.system_clock, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
-    rendered = request_now(environment, context, source, image, run=name, plan=plan)
+    rendered = request_now(
+        environment, context, source, image, run=name, plan=plan, previewed=candidate[infrastructure.KEY]
+    )
     (waiting,) = request.pending([make_request(environment, name, rendered)], now)
     return waiting, False
 
@@ -154,12 +157,24 @@ def _summary(run: Run, pending: PendingRequest, waits: Earliest, *, kept: bool) 
         "",
         f"request   {pending.run}" + (" stands: nothing drifted since it was made" if kept else ""),
         f"takes     {_expected_duration(environment)}",
-        "preview   none: this version deploys no infrastructure",
+        *_preview(environment, pending),
         f"expires   {_in_both_zones(pending.expires, environment)}",
         *([f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]),
         f"earliest  {start}",
         *_next_commands(environment, pending, waits, shlex.join(["pytest", *words])),
     ]
+
+
+def _preview(environment: Environment, pending: PendingRequest) -> list[str]:
+    """What the request would change of the infrastructure."""
+    stored = request.stored_request(environment.workspace.store, pending.run, [pending.made])
+    planned = infrastructure.PlannedInfrastructure.of(stored.parsed)
+    if planned is None:
+        stack = environment.platform.infrastructure
+        return [f"preview   none: {stack.reason}" if isinstance(stack, NoInfrastructure) else "preview   none"]
+    changes = planned.preview.changes
+    count = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
+    return [f"preview   {count} of the infrastructure", *(f"            {change}" for change in changes)]
 
 
 def _next_commands(environment: Environment, pending: PendingRequest, waits: Earliest, run: str) -> list[str]:

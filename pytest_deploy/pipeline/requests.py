@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline import steps_lock
@@ -59,8 +61,12 @@ def request_now(
     *,
     run: str = "",
     plan: Plan | None = None,
+    previewed: Mapping[str, Any] | None = None,
 ) -> Request:
-    """What a request to deploy this image would say now, for the run `run`, by default the one that asks."""
+    """What a request to deploy this image would say now, for the run `run`, by default the one that asks.
+
+    `previewed`: what a request made a moment ago says of the infrastructure, which takes minutes to be asked.
+    """
     steps = steps_lock.of_pipeline(context.workspace.steps_lock, request.PIPELINE)
     return request.build_request(
         environment,
@@ -70,6 +76,7 @@ def request_now(
         image=image,
         steps_sha256=steps_lock.digest(steps),
         plan=plan,
+        previewed=previewed,
     )
 
 

@@ -372,6 +372,8 @@ class Run:
         folder = self.environment.migrations_folder
         if baseline is not None and order_of(self.policy.rollback.order, baseline, folder) == "database-first":
             order.reverse()
+        if self.policy.infrastructure is not None:
+            order.append("infrastructure")
         self._rollback_began, self._rollback_target = self.system_clock.monotonic(), target
         self.append(RollbackStarted(cause=cause, order=order, target=target))
         logger.info("rollback to %s begins: %s", target, cause)

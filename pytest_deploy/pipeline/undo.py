@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 
@@ -25,7 +25,7 @@ def roll_back(run: Run) -> None:
     try:
         if baseline is None:
             raise ManualInterventionRequired("the log does not say what the environment was; compare it by hand")
-        _undo(run, baseline, run.append)
+        _undo(run, baseline, run.append, run.events())
     except (DeployError, psycopg.Error, OSError) as error:
         run.finish_rollback("failed", f"{type(error).__name__}: {error}")
     else:
@@ -57,7 +57,7 @@ def abort_unrecorded(run: Run) -> int:
             baseline = baseline_of(events)
             if baseline is None:
                 raise ManualInterventionRequired("the record does not say what the environment was")
-            _undo(run, baseline, lambda content: None)
+            _undo(run, baseline, lambda content: None, events)
         except (DeployError, psycopg.Error, OSError) as error:
             say(f"the environment was not restored: {error}")
         else:
@@ -67,10 +67,12 @@ def abort_unrecorded(run: Run) -> int:
     return code
 
 
-def _undo(run: Run, baseline: Baseline, append: Callable[[EventContent], Event | None]) -> None:
+def _undo(
+    run: Run, baseline: Baseline, append: Callable[[EventContent], Event | None], events: Sequence[Event]
+) -> None:
     """Lead back what this program moved. Raises ManualInterventionRequired where a step of the project's own moved more."""
     environment = run.environment
-    RollbackExecutor(environment, append).undo(baseline)
+    RollbackExecutor(environment, append, events).undo(baseline)
     database = environment.policy.database
     if database is None or database.migrations is not None:
         return

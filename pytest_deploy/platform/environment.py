@@ -68,6 +68,7 @@ class Environment:
         if self._opened is None:
             from pytest_deploy.platform.embedded import connect
             from pytest_deploy.platform.embedded.database import address_of
+            from pytest_deploy.platform.pulumi.configured import infrastructure_of
 
             address = address_of(self.policy.database)
             self._learn_password("DATABASE_ADDRESS", address or "")
@@ -81,6 +82,7 @@ class Environment:
                 with_database=self.policy.database is not None,
                 containers=self.policy.platform.runtime == "container",
                 build_network=self.policy.platform.build_network,
+                infrastructure=lambda: infrastructure_of(self.policy, self.workspace.root),
             )
             if self._opened.has_database:
                 self._learn_passwords(self._opened.database)

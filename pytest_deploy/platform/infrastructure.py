@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from msgspec import ValidationError, convert
+
 DESTROYS: Final = frozenset(
     {"delete", "delete-replaced", "replace", "create-replacement", "discard", "discard-replaced"}
 )
@@ -41,6 +43,14 @@ class Change:
         paths = f" ({', '.join(self.paths)})" if self.paths else ""
         return f"{self.operation} {self.type} {self.name}{paths}"
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Change:
+        """As a preview wrote it. Raises ValueError where it is no change."""
+        try:
+            return convert(content, cls)
+        except ValidationError as error:
+            raise ValueError(f"{content!r} is no change of a preview: {error}") from None
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -57,6 +67,14 @@ class Preview:
     def to_json(self) -> dict[str, Any]:
         """For a request: what people sign."""
         return {"changes": [asdict(change) for change in self.changes], "digest": self.digest}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Preview:
+        """As `to_json` wrote it. Raises ValueError where the digest is not that of the changes."""
+        preview = cls(tuple(map(Change.from_json, content["changes"])))
+        if preview.digest != content["digest"]:
+            raise ValueError(f"the preview says digest {content['digest']}, its changes have {preview.digest}")
+        return preview
 
 
 @dataclass(frozen=True, order=True)
@@ -126,13 +144,18 @@ class Applied:
     state: StackState
     """After it."""
 
+    def to_json(self) -> bytes:
+        """For the record: what was done and what the stack is, as indented JSON."""
+        content = {"changes": [asdict(change) for change in self.changes], "state": self.state.to_json()}
+        return json.dumps(content, indent=2, sort_keys=True).encode() + b"\n"
+
 
 @dataclass(frozen=True)
 class InterruptedUpdate:
     """An update whose run died, as that run's own log tells it: what lets its locks be told from others'."""
 
-    host: str
-    """Name of the machine it ran on."""
+    hosts: frozenset[str]
+    """Names of the machines it may have run on: the run's, and those of who tried to recover it before."""
     began: datetime
     """UTC. A lock of it is not older."""
     ended: datetime
@@ -153,6 +176,15 @@ class Recovered:
     """URNs whose update or deletion had been begun, and which were read anew."""
     state: StackState | None = None
     """After it; None where nothing had to be done."""
+
+    def told(self) -> list[str]:
+        """What was done, a line each; none where nothing had to be."""
+        return [
+            *(f"lock removed: {lock}" for lock in self.locks_removed),
+            *(f"found and taken into the state: {urn} ({id_})" for urn, id_ in self.imported.items()),
+            *(f"begun and not there: {urn}" for urn in self.absent),
+            *(f"read anew: {urn}" for urn in self.refreshed),
+        ]
 
 
 def refusals(

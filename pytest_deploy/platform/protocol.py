@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
-from pytest_deploy.platform.infrastructure import Applied, InterruptedUpdate, Preview, Recovered, StackState, Update
+from pytest_deploy.platform.infrastructure import (
+    Applied,
+    InterruptedUpdate,
+    NoInfrastructure,
+    Preview,
+    Recovered,
+    StackState,
+    Update,
+)
 
 
 @dataclass(frozen=True)
@@ -215,6 +223,10 @@ class Platform(Protocol):
     @property
     def database(self) -> DatabaseAccess:
         """How to reach its database. Raises UsageError where it has none."""
+
+    @property
+    def infrastructure(self) -> Infrastructure | NoInfrastructure:
+        """What lies under the service and the database, or why nothing of it is changed here."""
 
     def close(self) -> None:
         """Release it. The embedded platform stops within 2 s of its last client's close."""

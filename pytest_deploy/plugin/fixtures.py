@@ -15,6 +15,7 @@ from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline.step_record import StepRecord, append_verdict
 from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.platform.infrastructure import NoInfrastructure
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import RECORD
 from pytest_deploy.policy.policy import Policy
@@ -25,6 +26,7 @@ from pytest_deploy.record.events import GatePoint
 from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
+from pytest_deploy.release.infrastructure_update import InfrastructureUpdate, approved_update
 from pytest_deploy.release.live import Baseline, Release
 from pytest_deploy.rollback.rollback import RollbackExecutor, baseline_of
 
@@ -158,7 +160,16 @@ def baseline(record: StepRecord) -> Baseline | None:
 @pytest.fixture
 def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
     """What carries the acts of a rollback out, each recorded when it is done."""
-    return RollbackExecutor(environment, record.event)
+    return RollbackExecutor(environment, record.event, record.events())
+
+
+@pytest.fixture
+def infrastructure(environment: Environment, record: StepRecord) -> InfrastructureUpdate | NoInfrastructure:
+    """The update of the stack that the run's request names: `.changes`, `.apply()`; where there is none, a `NoInfrastructure` with the reason."""
+    stack = environment.platform.infrastructure
+    if isinstance(stack, NoInfrastructure):
+        return stack
+    return approved_update(environment, record.events())
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
         faults += new_faults
         if policy is not None:
             policies[environment] = policy if asked is None else policy.in_place_of(asked)
-    faults += _shared_databases(policies, documents)
+    faults += _shared_databases(policies, documents) + _shared_stacks(policies, documents)
     # 4. Give the policy, or every fault once.
     if faults or environment not in policies:
         raise ConfigurationError(root.file, list(dict.fromkeys(faults)))
@@ -89,6 +89,23 @@ def _shared_databases(policies: Mapping[str, Policy], documents: Mapping[str, No
                 documents[name]
                 .nearest(("database", "url"))
                 .fault(f"{first} and {name} have one database, {given['dbname']}", remedy)
+            )
+    return faults
+
+
+def _shared_stacks(policies: Mapping[str, Policy], documents: Mapping[str, Node]) -> list[Fault]:
+    """Two environments that would change one stack: each would undo what the other made."""
+    named: dict[tuple[str, str, str], str] = {}
+    faults = []
+    for name, policy in policies.items():
+        given = policy.infrastructure
+        if given is None:
+            continue
+        first = named.setdefault((given.program, given.backend.rstrip("/"), given.stack), name)
+        if first != name:
+            place = documents[name].nearest(("infrastructure", "stack"))
+            faults.append(
+                place.fault(f"{first} and {name} have one stack, {given.stack}", "give each environment its own stack")
             )
     return faults
 
@@ -206,6 +223,9 @@ def _with_settings(
         if getattr(valid["database"], key) is not None:
             problem = "a rehearsal has a database of its own, and never meets the environment's"
             faults.append(Fault(_OPTION, None, f"database.{key}", problem, "leave it out"))
+    if rehearsal and valid.get("infrastructure") is not None:
+        problem = "a rehearsal leaves the environment's infrastructure alone"
+        faults.append(Fault(_OPTION, None, "infrastructure", problem, "leave it out"))
     platform = valid.get("platform")
     if platform is not None and platform.kind != "embedded":
         faults.append(
@@ -227,7 +247,7 @@ def _rehearsed(document: Node) -> Node:
     Its database is its checkout's own, wherever the environment's lies.
     Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
     checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time. Nobody is asked who
-    administers it.
+    administers it. Its infrastructure is left alone.
     """
     changed: dict[str, Any] = {
         "platform": {"kind": "embedded", "runtime": "process", "build_network": False, "google": None},
@@ -244,6 +264,9 @@ def _rehearsed(document: Node) -> Node:
     listed = document.nearest(("administrators",))
     if listed.key.endswith("administrators") and listed.value is not None:
         changed["administrators"] = None  # accounts, people and systems are others here
+    stack = document.nearest(("infrastructure",))
+    if stack.key.endswith("infrastructure") and stack.value is not None:
+        changed["infrastructure"] = None  # a rehearsal never meets the environment's stack
     written = {name: document.nearest(("anchors", name)) for name in ("copies", "github", "timestamp")}
     anchors: dict[str, Any] = {
         name: None for name, at in written.items() if at.key.endswith(f"anchors.{name}") and at.value is not None

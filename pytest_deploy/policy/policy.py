@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pytest_deploy.policy.infrastructure import Infrastructure
 from pytest_deploy.policy.notifications import Routes
 from pytest_deploy.policy.phases import OPTIONAL, PHASES
 from pytest_deploy.policy.replaced_steps import ReplacedSteps
@@ -250,6 +251,8 @@ class Policy(Section):
     """migrations and what the schema must hold, or null where the service has no database"""
     platform: Platform
     """where it is deployed"""
+    infrastructure: Infrastructure | None = None
+    """program, stack, backend and python, or null where a deployment changes none"""
     phases: Phases = Phases()
     """leave_out: [...]"""
     approval: Approval = Approval()
@@ -383,7 +386,7 @@ class Policy(Section):
 
 _LATER = (
     *("administrators", "lease", "notify", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
-    *("database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
+    *("infrastructure", "database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
     *("service.health_words", "health.of_last", "health.min_samples", "health.deadline_s", "health.max_body_bytes"),
     "platform.build_network",
 )

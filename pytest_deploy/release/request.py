@@ -27,7 +27,7 @@ from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import RequestMade, StepFinished, given
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.release import source
+from pytest_deploy.release import infrastructure, source
 from pytest_deploy.release.live import read_baseline
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace, verify_command
@@ -99,6 +99,7 @@ def build_request(
     image: str,
     steps_sha256: str,
     plan: Plan | None = None,
+    previewed: Mapping[str, Any] | None = None,
 ) -> Request:
     """The request that would be made now for the run `run`.
 
@@ -110,11 +111,13 @@ def build_request(
         image: the artefact, `<repository>@sha256:<64 hex>`.
         steps_sha256: digest of the steps that such a run takes, hex.
         plan: what people are shown beside it; None where a run makes its request itself.
+        previewed: what a request made a moment ago says of the infrastructure; None: it is previewed.
 
     Raises:
         ConfigurationError: a migration file is not valid.
-        PlatformUnavailable: what is live cannot be read.
-        Refused: who wrote it cannot be told (a shallow clone), where somebody has to approve it.
+        PlatformUnavailable: what is live cannot be read, or the infrastructure's program does not run.
+        Refused: who wrote it cannot be told (a shallow clone), where somebody has to approve it; or what the infrastructure's
+            program would change may not be changed.
         ManualInterventionRequired: traffic is split, so there is nothing to return to.
     """
     policy, baseline = environment.policy, read_baseline(environment.platform)
@@ -122,6 +125,10 @@ def build_request(
     since = LogState.of(environment.log.history()).deployed_commit
     authors = source.authors(context.workspace.root, source_.commit, since) if policy.approval.roles else ()
     migrations = read_migrations(environment.migrations_folder)
+    if previewed is None:
+        serving = "" if baseline.release is None else baseline.release.commit
+        planned = infrastructure.plan_infrastructure(environment, source_.commit, earlier_commit=serving)
+        previewed = None if planned is None else planned.to_json()
     request = {
         "artefact": {"image": image},
         "authors": list(authors),
@@ -131,7 +138,7 @@ def build_request(
         "earlier": baseline.to_json(),
         "environment": policy.environment,
         "expires": stamp(environment.clock.now() + timedelta(hours=policy.approval.expires_h)),
-        "infrastructure": None,
+        infrastructure.KEY: previewed,
         "migrations": [{"version": m.version, "name": m.name, "sha256": m.sha256} for m in migrations],
         "plan": None if plan is None else asdict(plan),
         "policy_sha256": policy.digest(),
@@ -163,13 +170,18 @@ def built_images(events: Sequence[Event]) -> list[str]:
 
 
 def drift(approved: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[str, ...]:
-    """What differs between an approved request and what the same request would say now, one sentence a key."""
+    """What differs between an approved request and what the same request would say now, a sentence each."""
     keys = sorted((approved.keys() | current.keys()) - NOT_DEPLOYED)
-    return tuple(
-        f"{key} was {_short(approved.get(key))}, is {_short(current.get(key))}"
-        for key in keys
-        if approved.get(key) != current.get(key)
-    )
+    differing = [key for key in keys if approved.get(key) != current.get(key)]
+    found: list[str] = []
+    for key in differing:
+        then, now = approved.get(key), current.get(key)
+        found += (
+            infrastructure.changes_of(then, now)
+            if key == infrastructure.KEY
+            else [f"{key} was {_short(then)}, is {_short(now)}"]
+        )
+    return tuple(found)
 
 
 def _short(value: object) -> str:

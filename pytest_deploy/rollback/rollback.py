@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +25,10 @@ from pytest_deploy.migrate.session import with_lock_timeout
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import EventContent, RequestMade, StepStarted, TrafficMoved, given
+from pytest_deploy.record.events import AlertRaised, EventContent, RequestMade, StepStarted, TrafficMoved, given
+from pytest_deploy.record.plain_text import STATED_BYTES, shortened
 from pytest_deploy.release.live import Baseline
+from pytest_deploy.rollback.infrastructure import StackRollback
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ class Live:
     """Versions applied, in order of application."""
     settled: bool
     """Whether what was asked of the platform is what serves; a revision that never became ready leaves a wish behind."""
+    resources: tuple[str, ...] = ()
+    """URNs of the infrastructure that is not as the request found it; none where the run updated none."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,14 @@ class RollBackSchema:
     remain: tuple[str, ...]
 
 
-Act = MoveTraffic | RollBackSchema
+@dataclass(frozen=True)
+class RestoreInfrastructure:
+    """Run the last good release's program, until these resources are as they were."""
+
+    resources: tuple[str, ...]
+
+
+Act = MoveTraffic | RollBackSchema | RestoreInfrastructure
 
 
 def announced(events: Sequence[Event]) -> bool:
@@ -87,14 +98,19 @@ def order_of(policy: Order, baseline: Baseline, folder: Path | None) -> Order:
 
 
 def plan(baseline: Baseline, live: Live, order: Order) -> tuple[Act, ...]:
-    """The acts that lead from the live state back to the baseline, in policy's order. Empty: nothing is left to do."""
+    """The acts that lead from the live state back to the baseline, in policy's order, infrastructure last. Empty: nothing is left to do."""
     acts: list[Act] = []
     if dict(live.shares) != {baseline.revision: 100} or live.tags or not live.settled:
         acts.append(MoveTraffic(baseline.revision))
     undo = tuple(version for version in live.migrations if version not in baseline.migrations)
     if undo:
         acts.append(RollBackSchema(undo=tuple(reversed(undo)), remain=baseline.migrations))
-    return tuple(acts if order == "traffic-first" else reversed(acts))
+    if order == "database-first":
+        acts.reverse()
+    # Last: what serves and the schema rest on it, and it takes the longest.
+    if live.resources:
+        acts.append(RestoreInfrastructure(live.resources))
+    return tuple(acts)
 
 
 def files(folder: Path | None) -> tuple[Migration, ...]:
@@ -111,9 +127,11 @@ class RollbackExecutor:
 
     environment: Environment
     append: Callable[[EventContent], Event | None]
+    events: Sequence[Event] = ()
+    """The run's own, as far as they tell what it did to the infrastructure."""
 
     def live(self) -> Live:
-        """Read the environment as it is now."""
+        """Read the environment as it is now, without its infrastructure."""
         platform = self.environment.platform
         state = platform.runtime.state()
         shares: dict[str, int] = {}
@@ -129,13 +147,27 @@ class RollbackExecutor:
 
     def plan(self, baseline: Baseline) -> tuple[Act, ...]:
         """What lies between the live state and the baseline."""
-        return plan(baseline, self.live(), order_of(self.environment.policy.rollback.order, baseline, self._folder))
+        live = replace(self.live(), resources=self.infrastructure.differing())
+        return plan(baseline, live, self._order(baseline))
+
+    @property
+    def infrastructure(self) -> StackRollback:
+        """What the run did to the stack."""
+        return StackRollback(self.environment, self.events)
 
     def undo(self, baseline: Baseline) -> tuple[Act, ...]:
         """Execute the whole plan; what was done. Raises ManualInterventionRequired where it does not lead back."""
-        acts = self.plan(baseline)
+        # 1. What serves, and the schema: nobody waits for the infrastructure.
+        acts = plan(baseline, self.live(), self._order(baseline))
         for act in acts:
             self.execute(act, baseline)
+        # 2. The stack, once an update that was interrupted is made good.
+        if (recovered := self.infrastructure.make_good()) is not None and (told := recovered.told()):
+            self._alert("an interrupted update of the infrastructure was made good", told)
+        for act in self.plan(baseline):
+            self.execute(act, baseline)
+            acts = (*acts, act)
+        # 3. Nothing is left.
         if left := self.plan(baseline):
             raise ManualInterventionRequired(
                 f"the rollback ran and these differ still: {left}; compare the environment by hand"
@@ -150,6 +182,15 @@ class RollbackExecutor:
                 self._move_traffic(revision)
             case RollBackSchema(remain=remain):
                 self._roll_back_schema(remain, baseline)
+            case RestoreInfrastructure():
+                applied = self.infrastructure.restore(baseline)
+                self._alert("the infrastructure was led back", [str(change) for change in applied.changes])
+
+    def _order(self, baseline: Baseline) -> Order:
+        return order_of(self.environment.policy.rollback.order, baseline, self._folder)
+
+    def _alert(self, alert: str, lines: Sequence[str]) -> None:
+        self.append(AlertRaised(alert=alert, detail=shortened("; ".join(lines), STATED_BYTES)))
 
     @property
     def _folder(self) -> Path | None:

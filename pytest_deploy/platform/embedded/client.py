@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,8 @@ from pytest_deploy.platform.embedded.places import (
 )
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
-from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess
+from pytest_deploy.platform.infrastructure import NoInfrastructure
+from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess, Infrastructure
 
 if TYPE_CHECKING:
     import grpc
@@ -63,6 +64,13 @@ class LocalPlatform:
     connection: socket.socket
     """What keeps the supervisor alive."""
     channel: grpc.Channel
+    stack: Callable[[], Infrastructure | NoInfrastructure] = lambda: NoInfrastructure("none is named")
+    """Its infrastructure, looked for where it is asked for."""
+
+    @property
+    def infrastructure(self) -> Infrastructure | NoInfrastructure:
+        """What policy names. Raises PlatformUnavailable where Pulumi is not installed, or a variable it needs is not set."""
+        return self.stack()
 
     @property
     def has_database(self) -> bool:
@@ -95,6 +103,7 @@ def connect(
     with_database: bool = True,
     containers: bool = False,
     build_network: bool = False,
+    infrastructure: Callable[[], Infrastructure | NoInfrastructure] = lambda: NoInfrastructure("none is named"),
 ) -> LocalPlatform:
     """Open the embedded platform of a checkout, starting what must run.
 
@@ -144,7 +153,7 @@ def connect(
     if containers:
         places.containers.touch()
         artefacts = LocalImages(places.label, service, network=build_network)
-    return LocalPlatform(runtime, artefacts, database, connection, channel)
+    return LocalPlatform(runtime, artefacts, database, connection, channel, infrastructure)
 
 
 _PACKAGES: Mapping[str, str] = {

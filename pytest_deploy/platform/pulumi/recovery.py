@@ -14,9 +14,11 @@ import os
 import re
 import socket
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ _LOCK: Final = re.compile(
     r"^(?P<address>\S+): created by (?P<user>.+)@(?P<host>[^@\s]+) \(pid (?P<pid>\d+)\) at (?P<at>\S+)$"
 )
 _MAKES: Final = frozenset({"creating", "importing"})
+_POLL_S: Final = 0.5
 _SECOND: Final = timedelta(seconds=1)
 """Locks tell whole seconds."""
 
@@ -57,7 +60,11 @@ class Lock:
     def belongs_to(self, interrupted: InterruptedUpdate) -> bool:
         """Whether the interrupted update made it, and its process is dead as far as this machine can tell."""
         within = interrupted.began - _SECOND <= self.at <= interrupted.ended + _SECOND
-        return self.host == interrupted.host and within and not (self.host == socket.gethostname() and _lives(self.pid))
+        return self.host in interrupted.hosts and within and not self.is_held_here()
+
+    def is_held_here(self) -> bool:
+        """Whether its process is one of this machine, and lives."""
+        return self.host == socket.gethostname() and _lives(self.pid)
 
 
 def recover(
@@ -73,12 +80,13 @@ def recover(
     creating = [one for one in found.pending if one.operation in _MAKES]
     known = _known_ids(creating, ids)
     removed: tuple[str, ...] = ()
+    settle = partial(_settle, settings, program, known, message=message, read_anew=bool(found.pending))
     # 1. What was being made is written down under its id. 2. What is there is read anew, whatever was done to it.
     try:
-        _settle(settings, program, known, message=message)
+        settle()
     except StackLocked as locked:
         removed = _unlock(settings, program, interrupted, locked.locks)
-        _settle(settings, program, known, message=message)
+        settle()
     exported = _ask(settings, "export", program)
     after = read_state(exported)
     if after.pending:
@@ -95,15 +103,19 @@ def recover(
     )
 
 
-def _settle(settings: StackSettings, program: Path, known: Mapping[str, str], *, message: str) -> None:
-    """Raises StackLocked before anything is changed: whatever writes a state locks it first."""
-    if known:
+def _settle(settings: StackSettings, program: Path, known: Mapping[str, str], *, message: str, read_anew: bool) -> None:
+    """Raises StackLocked before anything is changed: whatever writes a state locks it first.
+
+    Where nothing is pending the state is written back as it is, which meets a lock; a change by hand is not taken into it.
+    """
+    if known or not read_anew:
         state = with_made(_ask(settings, "export", program), known)
         with tempfile.TemporaryDirectory(prefix="pulumi-state-") as folder:
             file = Path(folder) / "state.json"  # the folder is for this user alone
             file.write_text(json.dumps(state), encoding="utf-8")
             _ask(settings, "import_state", program, file=str(file))
-    _ask(settings, "refresh", program, message=message)
+    if read_anew:
+        _ask(settings, "refresh", program, message=message)
 
 
 def with_made(exported: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
@@ -131,11 +143,14 @@ def _known_ids(creating: Iterable[PendingOperation], told: Mapping[str, str]) ->
 def _unlock(
     settings: StackSettings, program: Path, interrupted: InterruptedUpdate, locks: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Remove the stack's locks if all are the interrupted update's; what they were."""
+    """Remove the stack's locks if all are the interrupted update's; what they were. An engine that still ends in order is waited for."""
+    ends = time.monotonic() + 2 * settings.stop_s
+    while any(Lock.read(lock).is_held_here() for lock in locks) and time.monotonic() < ends:
+        time.sleep(_POLL_S)
     others = [lock for lock in locks if not Lock.read(lock).belongs_to(interrupted)]
     if others or not locks:
         raise ManualInterventionRequired(
-            f"stack {settings.stack} is locked by others than the interrupted run ({interrupted.host}, "
+            f"stack {settings.stack} is locked by others than the interrupted run ({', '.join(sorted(interrupted.hosts))}, "
             f"{interrupted.began:%Y-%m-%d %H:%M:%S} to {interrupted.ended:%H:%M:%S} UTC), and Pulumi removes all locks or none:"
             + "".join(f"\n  {lock}" for lock in others)
             + "\nlet that update end; where it is dead, `pulumi cancel` by whoever owns it"

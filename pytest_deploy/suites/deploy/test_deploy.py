@@ -1,4 +1,4 @@
-"""REQ-o00043-G: the new revision is made, and serves nobody yet."""
+"""REQ-o00043-G: what lies under the service is as approved; then the new revision is made, and serves nobody yet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,43 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_deploy import Environment, Platform, Policy, Release, Share, StepRecord
+from pytest_deploy import (
+    Environment,
+    InfrastructureUpdate,
+    NoInfrastructure,
+    Platform,
+    Policy,
+    Release,
+    Share,
+    StepRecord,
+)
 
 TAG = "candidate"
 START_SECONDS = 60
+MINUTES = 60
+
+
+@pytest.mark.step(changes=True, timeout=60 * MINUTES)
+def test_infrastructure_is_as_approved(
+    infrastructure: InfrastructureUpdate | NoInfrastructure, record: StepRecord
+) -> None:
+    """Pulumi carries out the preview that the request holds, and no other; then its program has nothing more to change."""
+    if isinstance(infrastructure, NoInfrastructure):
+        record.not_applicable(infrastructure.reason)
+    record.expect(
+        {"approved": infrastructure.digest, "changes": infrastructure.changes}, {"changes": "not carried out"}
+    )
+
+    applied = infrastructure.apply()
+
+    done = [str(change) for change in applied.changes]
+    record.attach("infrastructure/applied.json", applied.to_json())
+    record.expect(
+        {"approved": infrastructure.digest, "changes": infrastructure.changes},
+        {"changes": done, "state": applied.state.digest},
+    )
+    assert len(done) >= len(infrastructure.changes)
+    assert not applied.state.pending
 
 
 @pytest.mark.requirement("REQ-o00043-G")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy import Baseline, Migrations, RollbackExecutor, StepRecord
+from pytest_deploy import Baseline, Migrations, NoInfrastructure, RollbackExecutor, StepRecord
 
 SHOWN_LINES = 30
 
@@ -69,4 +69,17 @@ def test_schema_is_what_it_was(migrations: Migrations, baseline: Baseline, recor
         {"schema": found.sha256, **({"difference": difference} if found.sha256 != baseline.schema_sha256 else {})},
     )
     assert found.sha256 == baseline.schema_sha256, "\n".join(["the schema is not what it was:", *difference])
+    record.verified()
+
+
+def test_infrastructure_is_what_it_was(rollback: RollbackExecutor, record: StepRecord) -> None:
+    """The stack's state is the one that the request found, resource for resource."""
+    compared = rollback.infrastructure.compared()
+    if isinstance(compared, NoInfrastructure):
+        record.not_applicable(compared.reason)
+
+    earlier, found = compared
+    record.expect({"state": earlier.digest}, {"state": found.digest, "different": found.differences(earlier)})
+    assert found.differences(earlier) == ()
+    assert not found.pending
     record.verified()

@@ -160,7 +160,9 @@ class TestLocks:
 
         for other in (
             interrupted_just_now(host="another-runner"),
-            InterruptedUpdate(socket.gethostname(), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)),
+            InterruptedUpdate(
+                frozenset({socket.gethostname()}), datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+            ),
         ):
             with pytest.raises(ManualInterventionRequired, match="locked by others than the interrupted run"):
                 project.stack.recover(project.program, interrupted=other, message="recover r-0")
@@ -191,7 +193,7 @@ class TestLocks:
     )
     def test_whose_a_lock_is(self, host: str, pid: int, at: str, *, belongs: bool) -> None:
         began = datetime(2026, 11, 30, 15, tzinfo=UTC)
-        interrupted = InterruptedUpdate("runner-1", began, began + timedelta(minutes=10))
+        interrupted = InterruptedUpdate(frozenset({"runner-1"}), began, began + timedelta(minutes=10))
         lock = Lock.read(f"file:///state/.pulumi/locks/x.json: created by ci@{host} (pid {pid}) at {at}")
 
         assert lock.belongs_to(interrupted) is belongs
