@@ -113,6 +113,13 @@ class Project:
             deadline_s=DEADLINE_S,
         )
 
+    def apply_by_hand(self, program: Path) -> Applied:
+        """Apply a program outside any run, as a person at a terminal does."""
+        preview = self.stack.preview(program)
+        return self.stack.apply(
+            program, approved=preview, may_destroy=frozenset(), message="by hand", deadline_s=DEADLINE_S
+        )
+
     def keep(self, folder: Path) -> None:
         """Write program, state and resources into a new folder: see `kept_project`."""
         written = folder.with_name(f"{folder.name}-being-written")

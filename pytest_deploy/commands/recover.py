@@ -6,6 +6,7 @@ Reads the log and the live state, nothing else: the process that began the run m
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from pytest_deploy.commands import Env, Rehearse, say
-from pytest_deploy.errors import CollectionRefused, LeaseHeld
+from pytest_deploy.errors import CollectionRefused, DeployError, LeaseHeld, UsageError
 from pytest_deploy.notify import outbox
 from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
@@ -48,6 +49,7 @@ from pytest_deploy.record.run_folder import ABANDONED_SUMS, RunFolder
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.reports.anchor_record import anchor_record
 from pytest_deploy.reports.seal import release_run, seal, set_aside, summary
+from pytest_deploy.rollback.infrastructure import StackRollback, told_as_alert
 from pytest_deploy.workspace import Workspace
 
 _POLL_SECONDS = 1.0
@@ -70,9 +72,16 @@ def recover(
             "--unattended", help="for CI and schedules: what may still run on another machine is left alone, exit 0"
         ),
     ] = False,
+    looked_up: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--id", metavar="URN=ID", help="the id of a resource that a person looked up, where recover asks for it"
+        ),
+    ] = None,
 ) -> None:
     """Finish what a run left behind: explain, undo or complete, close. 0: consistent, no run open; 20: a person is needed."""
     workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
+    ids = _ids(looked_up or [])
     environment = Environment(workspace, policy_of(workspace))
     if clock:
         event = environment.log.mend_clock(actor=local_actor())
@@ -88,7 +97,18 @@ def recover(
     runs = sorted(state.open_runs(), key=lambda run: state.run(run).pipeline == PLAN)
     if not runs:
         typer.echo(f"{env}: no run is open in the record's {log.checkpoint().split()[2]} events")
-    raise typer.Exit(max((_recover_run(workspace, log.run(run), unattended=unattended) for run in runs), default=0))
+    raise typer.Exit(
+        max((_recover_run(workspace, log.run(run), unattended=unattended, ids=ids) for run in runs), default=0)
+    )
+
+
+def _ids(looked_up: list[str]) -> dict[str, str]:
+    """URN -> id. Raises UsageError."""
+    for text in looked_up:
+        urn, _, id_ = text.rpartition("=")
+        if not urn.startswith("urn:pulumi:") or not id_:
+            raise UsageError(f"--id={text}: right is URN=ID, with the URN as `recover` printed it")
+    return {urn: id_ for urn, _, id_ in (text.rpartition("=") for text in looked_up)}
 
 
 class _Lines(RunObserver):
@@ -98,7 +118,7 @@ class _Lines(RunObserver):
         say(text)
 
 
-def _recover_run(workspace: Workspace, events: list[Event], *, unattended: bool) -> int:
+def _recover_run(workspace: Workspace, events: list[Event], *, unattended: bool, ids: Mapping[str, str]) -> int:
     opened, content = next(of_type(events, RunOpened))
     sets = tuple(f"{key}={value}" for key, value in given(content.sets, {}).items())
     context = RunContext(workspace, pipeline=content.pipeline, sets=sets, reason=content.reason or "", run=opened.run)
@@ -110,7 +130,7 @@ def _recover_run(workspace: Workspace, events: list[Event], *, unattended: bool)
         return 0
     try:
         lease = None if context.pipeline == PLAN else _take_over(environment.log, events)
-        return _finish(context, environment, opened, lease)
+        return _finish(context, environment, opened, lease, ids)
     finally:
         environment.close()
 
@@ -157,7 +177,9 @@ def _take_over(log: Log, events: list[Event]) -> Lease:
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(context: RunContext, environment: Environment, opened: Event, lease: Lease | None) -> int:
+def _finish(
+    context: RunContext, environment: Environment, opened: Event, lease: Lease | None, ids: Mapping[str, str]
+) -> int:
     clock = environment.system_clock
     run = Run(
         environment=environment,
@@ -176,7 +198,10 @@ def _finish(context: RunContext, environment: Environment, opened: Event, lease:
         # 2. Where nothing had been announced as changing, nothing is undone.
         if not run.sequence.changed and not run.decided:
             return _abandon(environment, run)
-        # 3. What the process left open is accounted for and undone; a decided run stays as it was decided.
+        # 3. An interrupted update of the infrastructure is made good first: where a person has to look something up, the run stays open.
+        if not run.decided and not _make_good(run, ids):
+            return MANUAL_INTERVENTION
+        # 4. What the process left open is accounted for and undone; a decided run stays as it was decided.
         if not run.decided:
             run.settle(Cause("internal", "the process that ran it was gone; recovered"))
             require_served(run)
@@ -189,6 +214,22 @@ def _finish(context: RunContext, environment: Environment, opened: Event, lease:
         say(line)
     outbox.deliver_run(environment, run.context.run, say=say)
     return code
+
+
+def _make_good(run: Run, ids: Mapping[str, str]) -> bool:
+    """Resolve what an interrupted update of the stack left; whether nothing is left of it."""
+    try:
+        recovered = StackRollback(run.environment, run.events()).make_good(ids)
+    except DeployError as error:
+        say(f"       the infrastructure: {run.environment.redact(str(error))}")
+        again = run.context.workspace.command_line("recover")
+        say(f"done: nothing yet, and the run stays open; mend that, then `{again}` again (ids: --id URN=ID)")
+        return False
+    if recovered is not None and (told := told_as_alert(recovered)) is not None:
+        run.append(told)
+        for line in recovered.told():
+            say(f"       {line}")
+    return True
 
 
 def _abandon(environment: Environment, run: Run) -> int:

@@ -9,7 +9,7 @@ A request holds it under `infrastructure`:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,19 +92,23 @@ def plan_infrastructure(environment: Environment, commit: str, *, earlier_commit
     return PlannedInfrastructure(preview, earlier)
 
 
-def changes_of(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[str]:
-    """How a request's infrastructure differs from what the same request would say now, a sentence each."""
-    if then is None or now is None:
-        yield f"infrastructure was {'none' if then is None else 'planned'}, is {'none' if now is None else 'planned'}"
-        return
-    before, after = PlannedInfrastructure.of({KEY: then}), PlannedInfrastructure.of({KEY: now})
-    assert before is not None  # noqa: S101 -- neither is none
-    assert after is not None  # noqa: S101
+def changes_of(then: Any, now: Any) -> tuple[str, ...]:
+    """How a request's infrastructure differs from what the same request would say now, a sentence each; none where either is not one."""
+    try:
+        before, after = PlannedInfrastructure.of({KEY: then}), PlannedInfrastructure.of({KEY: now})
+    except (ValueError, KeyError, TypeError):
+        return ()
+    if before is None or after is None:
+        return ()
     old, new = set(before.preview.changes), set(after.preview.changes)
-    yield from (f"infrastructure: no longer: {change}" for change in sorted(old - new))
-    yield from (f"infrastructure: now: {change}" for change in sorted(new - old))
-    for urn in after.earlier.differences(before.earlier):
-        yield f"infrastructure: the stack's state of {urn} is another than it was"
+    return (
+        *(f"infrastructure: no longer: {change}" for change in sorted(old - new)),
+        *(f"infrastructure: now: {change}" for change in sorted(new - old)),
+        *(
+            f"infrastructure: the stack's state of {urn} is another than it was"
+            for urn in after.earlier.differences(before.earlier)
+        ),
+    )
 
 
 def section_of(environment: Environment) -> Infrastructure:

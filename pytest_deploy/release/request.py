@@ -171,16 +171,12 @@ def built_images(events: Sequence[Event]) -> list[str]:
 
 def drift(approved: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[str, ...]:
     """What differs between an approved request and what the same request would say now, a sentence each."""
-    keys = sorted((approved.keys() | current.keys()) - NOT_DEPLOYED)
-    differing = [key for key in keys if approved.get(key) != current.get(key)]
     found: list[str] = []
-    for key in differing:
+    for key in sorted((approved.keys() | current.keys()) - NOT_DEPLOYED):
         then, now = approved.get(key), current.get(key)
-        found += (
-            infrastructure.changes_of(then, now)
-            if key == infrastructure.KEY
-            else [f"{key} was {_short(then)}, is {_short(now)}"]
-        )
+        if then != now:
+            in_words = infrastructure.changes_of(then, now) if key == infrastructure.KEY else ()
+            found += in_words or [f"{key} was {_short(then)}, is {_short(now)}"]
     return tuple(found)
 
 

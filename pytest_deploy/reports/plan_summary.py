@@ -17,6 +17,7 @@ from pytest_deploy.migrate.readable_diff import readable
 from pytest_deploy.migrate.trial_result import Trial, TrialStep
 from pytest_deploy.pipeline.sequence import goes_on
 from pytest_deploy.pipeline.steps_lock import title_of
+from pytest_deploy.platform.infrastructure import DESTROYS, Preview
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import GateVerdict, RunDecided, RunOpened, StepFinished, StepNotRun, given
 from pytest_deploy.record.plain_text import escape_hidden, escape_line
@@ -27,6 +28,8 @@ LARGEST_BYTES: Final = 60_000
 """GitHub takes 65,536 characters of a comment, and a megabyte of a summary."""
 _SQL_LINES: Final = 120
 _DIFF_LINES: Final = 80
+_SIGNS: Final = {"create": "+", "import": "+"}
+"""Of an operation of Pulumi's, as a difference shows it; what destroys has a minus, what changes a mark."""
 _NOTE: Final = re.compile(r"-- (?P<note>locks .*|\d+ took [\d.]+ s)$", re.MULTILINE)
 
 
@@ -76,9 +79,7 @@ def _lines(planned: Planned, migrations: Sequence[Migration], commands: Sequence
     yield from _request(planned, opened, decided)
     yield from _needed(planned, decided)
     yield from _migrations(planned, {migration.version: migration for migration in migrations})
-    yield "### Infrastructure"
-    yield ""
-    yield "No infrastructure is deployed by this version."
+    yield from _infrastructure(planned.request)
     if planned.request is None:
         return
     yield ""
@@ -133,6 +134,8 @@ def _needed(planned: Planned, decided: RunDecided | None) -> Iterator[str]:
     yield ""
     owed = [str(one) for one in given(decided.owed, [])] if decided is not None else []
     needed = owed if planned.request is not None else [*failed, *refused.values(), *not_run]
+    if planned.request is None and not needed and decided is not None and decided.cause:
+        needed = [decided.cause]  # all steps passed, and what they looked at could not be asked for
     yield from (f"- {_code(' '.join(one.split()))}" for one in needed)
     if not needed:
         yield "Nothing."
@@ -141,6 +144,28 @@ def _needed(planned: Planned, decided: RunDecided | None) -> Iterator[str]:
         yield ""
         yield f"Earliest start: {'not within a year' if start is None else _code(utc(start))}"
     yield ""
+
+
+def _infrastructure(request: Mapping[str, Any] | None) -> Iterator[str]:
+    """What the release's program would change of the stack."""
+    yield "### Infrastructure"
+    yield ""
+    planned = None if request is None else request.get("infrastructure")
+    if request is None:
+        yield "Not known: the plan made no request."
+    elif planned is None:
+        yield "None is changed: deploy.yaml names none for this environment."
+    elif not planned["changes"]:
+        yield f"The stack stays as it is ({len(planned['earlier']['resources'])} resources)."
+    else:
+        changes = Preview.from_json(planned).changes
+        yield f"Preview {_code(planned['digest'][:12])}: of {len(planned['earlier']['resources'])} resources that the stack holds, and new ones:"
+        yield ""
+        lines = [
+            f"{_SIGNS.get(change.operation, '-' if change.operation in DESTROYS else '!')} {change}"
+            for change in changes
+        ]
+        yield from _block(lines, language="diff", most=_DIFF_LINES)
 
 
 def _migrations(planned: Planned, files: Mapping[str, Migration]) -> Iterator[str]:

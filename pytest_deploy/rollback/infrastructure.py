@@ -5,7 +5,7 @@ Whether there is anything to lead back, the log says: the announced step that up
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,13 +20,25 @@ from pytest_deploy.platform.infrastructure import (
 )
 from pytest_deploy.platform.protocol import Infrastructure
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import LeaseTaken, RunOpened, StepFinished, StepStarted
+from pytest_deploy.record.events import AlertRaised, LeaseTaken, RunOpened, StepFinished, StepStarted
+from pytest_deploy.record.plain_text import STATED_BYTES, shortened
 from pytest_deploy.release.infrastructure import PlannedInfrastructure, program_of
 from pytest_deploy.release.infrastructure_update import planned_of
 from pytest_deploy.release.live import Baseline
 
 _PHASE = "deploy"
 """The phase whose first changing step updates the stack."""
+
+
+def told_as_alert(recovered: Recovered) -> AlertRaised | None:
+    """What the record says of it; None where nothing had to be done."""
+    lines = recovered.told()
+    return alert("an interrupted update of the infrastructure was made good", lines) if lines else None
+
+
+def alert(what: str, lines: Sequence[str]) -> AlertRaised:
+    """Of what was done to the stack: it deserves a look."""
+    return AlertRaised(alert=what, detail=shortened("; ".join(lines), STATED_BYTES))
 
 
 @dataclass(frozen=True)
@@ -64,17 +76,19 @@ class StackRollback:
             return NoInfrastructure("this run updated no infrastructure")
         return self.planned.earlier, self._state()
 
-    def make_good(self) -> Recovered | None:
+    def make_good(self, ids: Mapping[str, str] | None = None) -> Recovered | None:
         """Resolve what an interrupted update left, by looking it up; None where none was interrupted.
 
-        Raises ManualInterventionRequired where something is left that no rule decides.
+        `ids`: what a person looked up, URN -> id. Raises ManualInterventionRequired where something is left that no rule decides.
         """
         if self.planned is None or self._began is None or not self.interrupted:
             return None
         hosts = frozenset(lease.host for _, lease in of_type(self.events, LeaseTaken) if lease.host)
         interrupted = InterruptedUpdate(hosts, self._began.time, self.environment.system_clock.now())
         with program_of(self.environment, self._commit) as program:
-            return self._stack.recover(program, interrupted=interrupted, message=f"recover {self.environment.run}")
+            return self._stack.recover(
+                program, interrupted=interrupted, message=f"recover {self.environment.run}", ids=ids
+            )
 
     def restore(self, baseline: Baseline) -> Applied:
         """Run the last good release's program, until the stack is as the request found it.

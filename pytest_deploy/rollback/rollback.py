@@ -25,10 +25,9 @@ from pytest_deploy.migrate.session import with_lock_timeout
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import AlertRaised, EventContent, RequestMade, StepStarted, TrafficMoved, given
-from pytest_deploy.record.plain_text import STATED_BYTES, shortened
+from pytest_deploy.record.events import EventContent, RequestMade, StepStarted, TrafficMoved, given
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.rollback.infrastructure import StackRollback
+from pytest_deploy.rollback.infrastructure import StackRollback, alert, told_as_alert
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +161,8 @@ class RollbackExecutor:
         for act in acts:
             self.execute(act, baseline)
         # 2. The stack, once an update that was interrupted is made good.
-        if (recovered := self.infrastructure.make_good()) is not None and (told := recovered.told()):
-            self._alert("an interrupted update of the infrastructure was made good", told)
+        if (recovered := self.infrastructure.make_good()) and (told := told_as_alert(recovered)):
+            self.append(told)
         for act in self.plan(baseline):
             self.execute(act, baseline)
             acts = (*acts, act)
@@ -184,13 +183,10 @@ class RollbackExecutor:
                 self._roll_back_schema(remain, baseline)
             case RestoreInfrastructure():
                 applied = self.infrastructure.restore(baseline)
-                self._alert("the infrastructure was led back", [str(change) for change in applied.changes])
+                self.append(alert("the infrastructure was led back", [str(change) for change in applied.changes]))
 
     def _order(self, baseline: Baseline) -> Order:
         return order_of(self.environment.policy.rollback.order, baseline, self._folder)
-
-    def _alert(self, alert: str, lines: Sequence[str]) -> None:
-        self.append(AlertRaised(alert=alert, detail=shortened("; ".join(lines), STATED_BYTES)))
 
     @property
     def _folder(self) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from pytest_deploy.platform.infrastructure import StackState
 from tests.child_process import Ran, Running
 from tests.project_checkout import QUICK, Checkout
 from tests.pulumi_project import STACK, Project, small_project
+from tests.stories.checkout_changes import ASKED
 
 PROGRAM: Final = "under"
 APPLIED: Final = "pytest_deploy/suites/deploy/test_deploy.py::test_infrastructure_is_as_approved"
@@ -21,14 +22,6 @@ storage.Bucket("uploads", name="uploads", project="example-diary-test", location
 NEARLINE: Final = ('"STANDARD")', '"NEARLINE")')
 """What makes the first bucket another one, without making it anew."""
 _TIMEOUT_S: Final = 300.0
-
-_ASKED: Final = """
-  guarded:
-    extends: local
-    phases: {{leave_out: []}}
-    approval: {{roles: [QA Lead], expires_h: 24}}
-    infrastructure: null
-"""
 
 
 @dataclass
@@ -72,6 +65,10 @@ class WithInfrastructure:
     def start(self, *words: str) -> Running:
         return self.checkout.start("--deploy-env=local", *QUICK, *words, env=self.variables)
 
+    def run(self, *words: str) -> Ran:
+        """A run of the environment that asks for approval."""
+        return self.checkout.run("--deploy-env=guarded", *QUICK, *words, env=self.variables, timeout=_TIMEOUT_S)
+
     def deploy_py(self, *words: str) -> Ran:
         return self.checkout.deploy_py(*words, env=self.variables, timeout=_TIMEOUT_S)
 
@@ -83,8 +80,8 @@ class WithInfrastructure:
 
 
 @contextmanager
-def checkout_with_infrastructure(folder: Path, *, more: Sequence[str] = ()) -> Iterator[WithInfrastructure]:
-    """A fresh checkout, nothing deployed, whose environment `local` has a stack without resources; `more` lines of its section."""
+def checkout_with_infrastructure(folder: Path, *, asked: bool = False) -> Iterator[WithInfrastructure]:
+    """A fresh checkout, nothing deployed, whose environment has a stack without resources: `local`, or with `asked` one that asks for approval."""
     with (
         Checkout.open(folder) as checkout,
         small_project(folder / "pulumi", checkout.path / PROGRAM) as project,
@@ -98,12 +95,12 @@ def checkout_with_infrastructure(folder: Path, *, more: Sequence[str] = ()) -> I
             f"      python: {settings.python}",
             f"      pulumi: {settings.pulumi}",
             "      variables: [PULUMI_CONFIG_PASSPHRASE, PULUMI_GCP_STAND_IN, PULUMI_HOME]",
-            *(f"      {line}" for line in more),
         ]
         file = checkout.path / "deploy.yaml"
         text = file.read_text(encoding="utf-8")
+        lines = "\n".join(section) + "\n"
         place = "  local:\n"
         assert text.count(place) == 1
-        file.write_text(text.replace(place, place + "\n".join(section) + "\n"), encoding="utf-8")
+        file.write_text(text + ASKED + lines if asked else text.replace(place, place + lines), encoding="utf-8")
         checkout.commit("the environment has infrastructure")
         yield WithInfrastructure(checkout, project)

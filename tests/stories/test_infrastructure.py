@@ -102,6 +102,23 @@ def test_a_deletion_that_policy_does_not_name_is_refused_before_anything_is_chan
     assert under.state == before
 
 
+def test_a_plan_shows_the_preview_and_what_changed_since_voids_its_request(tmp_path: Path) -> None:
+    with checkout_with_infrastructure(tmp_path, asked=True) as under:
+        plan = under.run("--deploy-pipeline=plan")
+        summary = under.deploy_py("plan", "guarded", "--summary")
+        # By hand, at Google and in the state alike: the preview that people saw is not the one that would be carried out.
+        under.project.apply_by_hand(under.program)
+        ran = under.run()
+
+        assert plan.code == 0, plan.said
+        assert "create gcp:storage/bucket:Bucket records" in plan.stdout
+        assert "+ create gcp:storage/bucket:Bucket records" in summary.stdout, summary.said
+        assert ran.code == 1, ran.said
+        assert "infrastructure: no longer: create gcp:storage/bucket:Bucket records" in ran.said
+        assert "is void; plan again" in ran.said
+        assert under.buckets == ["records"]
+
+
 def test_an_update_that_is_killed_is_refused_by_a_plan_and_resolved_by_recover(under: WithInfrastructure) -> None:
     assert under.deploy().code == 0
     before, standing = under.state, under.checkout.standing()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from pytest_deploy.platform.infrastructure import Change, Preview, StackState, refusals
+from pytest_deploy.platform.infrastructure import Change, Preview, Recovered, StackState, refusals
 
 SERVICE = "gcp:cloudrunv2/service:Service"
 BUCKET = "gcp:storage/bucket:Bucket"
@@ -71,3 +72,24 @@ def test_two_states_differ_in_what_one_alone_holds_and_in_what_is_not_the_same()
 
     assert one.differences(other) == ("a", "c", "d")
     assert one.differences(one) == ()
+
+
+def test_a_preview_is_read_back_as_it_was_written_and_refused_when_changed() -> None:
+    preview = Preview((CHANGE, replace(CHANGE, operation="replace", replace_keys=("name",))))
+    written = preview.to_json()
+
+    assert Preview.from_json(json.loads(json.dumps(written))) == preview
+    with pytest.raises(ValueError, match="says digest"):
+        Preview.from_json({**written, "changes": written["changes"][:1]})
+    with pytest.raises(ValueError, match="is no change of a preview"):
+        Change.from_json({"urn": URN, "operation": 7, "type": BUCKET})
+
+
+def test_what_was_made_good_is_told_and_where_nothing_was_nothing_is() -> None:
+    assert Recovered(locks_removed=()).told() == []
+    assert Recovered(("x.json: created by ci@runner",), {URN: "records"}, ("a",), ("b",)).told() == [
+        "lock removed: x.json: created by ci@runner",
+        f"found and taken into the state: {URN} (records)",
+        "begun and not there: a",
+        "read anew: b",
+    ]

@@ -9,6 +9,8 @@ import pytest
 
 from pytest_deploy.migrate.migration import Migration, Section
 from pytest_deploy.migrate.trial_result import Trial, TrialStep
+from pytest_deploy.platform.infrastructure import Change, Preview, StackState
+from pytest_deploy.release.infrastructure import PlannedInfrastructure
 from pytest_deploy.reports.plan_summary import LARGEST_BYTES, Planned, plan_summary
 from tests.unit.reports.sample_runs import COMMIT, IMAGE, RunBuilder
 
@@ -94,6 +96,41 @@ def test_a_plan_that_failed_says_why_and_that_there_is_no_request() -> None:
     assert "| request | none was made |" in said
     assert "- `lint passes: ruff: 2 errors more`" in said
     assert "### Next" not in said
+
+
+def test_infrastructure_is_shown_as_a_difference() -> None:
+    changes = tuple(
+        Change(f"urn:pulumi:production::diary::gcp:storage/bucket:Bucket::{name}", operation, "gcp:storage/bucket:Bucket", paths)
+        for name, operation, paths in (("uploads", "create", ()), ("old", "delete", ()), ("record", "update", ("labels",)))
+    )  # fmt: skip
+    found = PlannedInfrastructure(Preview(changes), StackState({changes[2].urn: "a" * 64}))
+
+    said = plan_summary(planned(request=request(infrastructure=found.to_json())), [migration()], ())
+
+    assert "+ create gcp:storage/bucket:Bucket uploads" in said
+    assert "- delete gcp:storage/bucket:Bucket old" in said
+    assert "! update gcp:storage/bucket:Bucket record (labels)" in said
+    assert f"Preview `{found.preview.digest[:12]}`" in said
+
+
+def test_where_no_infrastructure_is_changed_that_is_said() -> None:
+    nothing = PlannedInfrastructure(Preview(()), StackState({"urn": "a" * 64})).to_json()
+
+    assert "None is changed" in plan_summary(planned(), [migration()], ())
+    assert "The stack stays as it is (1 resources)" in plan_summary(
+        planned(request=request(infrastructure=nothing)), [migration()], ()
+    )
+    assert "Not known: the plan made no request." in plan_summary(planned(made=False), [migration()], ())
+
+
+def test_a_request_that_could_not_be_made_is_no_plan_that_needs_nothing() -> None:
+    builder = RunBuilder("staging-20261122T201500Z-4f1c")
+    builder.opened(environment="staging", pipeline="plan")
+    builder.decided("not-passed", "the request could not be made: operations are pending")
+
+    said = plan_summary(Planned(builder.run, builder.events, None, "", None, ""), [], ())
+
+    assert "- `the request could not be made: operations are pending`" in said
 
 
 @pytest.mark.parametrize("expires, shown", [("2026-11-23T14:00:01.000Z", True), ("2026-11-23T14:00:00.000Z", False)])

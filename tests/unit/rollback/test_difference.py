@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.rollback.rollback import Live, MoveTraffic, RollBackSchema, plan
+from pytest_deploy.rollback.rollback import Live, MoveTraffic, RestoreInfrastructure, RollBackSchema, plan
 
 BASELINE = Baseline("diary-00001", ("0001", "0002"), "a" * 64, "b" * 64, None)
 
@@ -54,6 +56,17 @@ def test_policy_chooses_the_order(order: str, kinds: list[type]) -> None:
     state = live({"diary-00002": 100}, migrations=("0001", "0002", "0003"))
 
     assert [type(act) for act in plan(BASELINE, state, order)] == kinds  # type: ignore[arg-type] # the literal, parametrised
+
+
+@pytest.mark.parametrize("order", ["traffic-first", "database-first"])
+def test_infrastructure_that_is_not_as_it_was_goes_back_last(order: str) -> None:
+    state = replace(live({"diary-00002": 100}, migrations=("0001", "0002", "0003")), resources=("urn:a",))
+
+    acts = plan(BASELINE, state, order)  # type: ignore[arg-type] # the literal, parametrised
+
+    assert len(acts) == 3
+    assert acts[-1] == RestoreInfrastructure(("urn:a",))
+    assert plan(BASELINE, replace(live(), resources=("urn:a",)), order) == acts[-1:]  # type: ignore[arg-type]
 
 
 @given(st.integers(0, 5), st.booleans(), st.booleans())
