@@ -6,7 +6,7 @@ code over Google's own client; only the endpoint differs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -137,11 +137,18 @@ class Infrastructure(Protocol):
         """What `apply` would do. Raises PendingOperations where an interrupted update was not made good."""
 
     def apply(
-        self, program: Path, *, approved: Preview, may_destroy: frozenset[str], message: str, deadline_s: float
+        self,
+        program: Path,
+        *,
+        approved: Preview,
+        may_destroy: frozenset[str],
+        message: str,
+        deadline_s: float,
+        begin: Callable[[], None] = lambda: None,
     ) -> Applied:
         """Carry out a preview that people approved; another than that is refused before anything is changed.
 
-        Raises Refused (nothing was changed), InfrastructureFailed (what was done and what not).
+        `begin` is called once it is to be carried out, right before anything is changed; where it raises, nothing is. Raises Refused (nothing was changed), InfrastructureFailed (what was done and what not).
         """
 
     def restore(self, program: Path, *, to: StackState, message: str, deadline_s: float) -> Applied:

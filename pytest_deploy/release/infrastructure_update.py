@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pytest_deploy.errors import RecordError, Refused
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.infrastructure import Applied, NoInfrastructure
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import RunOpened
 from pytest_deploy.release.infrastructure import PlannedInfrastructure, program_of, section_of
 from pytest_deploy.release.request import stored_request
+
+BEGUN: Final = "infrastructure/begun.json"
+"""A file of the run's folder: that an update of the stack was begun, and which."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,11 @@ class InfrastructureUpdate:
         """What was approved, a line each."""
         return [str(change) for change in self.planned.preview.changes]
 
-    def apply(self) -> Applied:
+    def apply(self, keep: Callable[[str, bytes], object]) -> Applied:
         """Carry out what was approved, and nothing else.
+
+        `keep` puts a file into the run's folder, as `record.attach` does: `BEGUN`, right before anything is changed. A rollback
+        that does not find it leaves the stack alone: whatever is different there, others made.
 
         Raises Refused where it is another than approved (nothing was changed), InfrastructureFailed where it does not go through.
         """
@@ -48,7 +57,18 @@ class InfrastructureUpdate:
                 may_destroy=frozenset(given.may_destroy),
                 message=f"run {self.environment.run}",
                 deadline_s=given.update_s,
+                begin=lambda: keep_begun(keep, self.planned),
             )
+
+
+def keep_begun(keep: Callable[[str, bytes], object], planned: PlannedInfrastructure) -> None:
+    """Write down that the update begins."""
+    keep(BEGUN, json.dumps(planned.preview.to_json(), indent=2, sort_keys=True).encode() + b"\n")
+
+
+def was_begun(environment: Environment) -> bool:
+    """Whether the run began to update the stack."""
+    return stored_file.file_of(environment.workspace.store, f"runs/{environment.run}/{BEGUN}").exists()
 
 
 def approved_update(environment: Environment, events: Sequence[Event]) -> InfrastructureUpdate | NoInfrastructure:

@@ -1,6 +1,7 @@
 """The stack's part of a rollback: an interrupted update is made good, then the last good release's program is run.
 
-Whether there is anything to lead back, the log says: the announced step that updates the stack, and the request that it goes by.
+Whether there is anything to lead back, the record says: the announced step that updates the stack, the request that it goes by, and
+the file that is written right before anything is changed. What others changed is never led back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import AlertRaised, LeaseTaken, RunOpened, StepFinished, StepStarted
 from pytest_deploy.record.plain_text import STATED_BYTES, shortened
 from pytest_deploy.release.infrastructure import PlannedInfrastructure, program_of
-from pytest_deploy.release.infrastructure_update import planned_of
+from pytest_deploy.release.infrastructure_update import planned_of, was_begun
 from pytest_deploy.release.live import Baseline
 
 _PHASE = "deploy"
@@ -51,8 +52,10 @@ class StackRollback:
 
     @cached_property
     def planned(self) -> PlannedInfrastructure | None:
-        """What the run's request says of the stack; None where it plans none, or no step that updates it was announced."""
-        return None if self._began is None else planned_of(self.environment, self.events)
+        """What the run's request says of the stack; None where it plans none, or no update of it was begun."""
+        if self._began is None or not was_begun(self.environment):
+            return None
+        return planned_of(self.environment, self.events)
 
     @property
     def interrupted(self) -> bool:

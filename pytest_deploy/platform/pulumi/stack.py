@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,14 @@ class PulumiStack:
         return Preview(tuple(sorted(steps.begun)))
 
     def apply(
-        self, program: Path, *, approved: Preview, may_destroy: frozenset[str], message: str, deadline_s: float
+        self,
+        program: Path,
+        *,
+        approved: Preview,
+        may_destroy: frozenset[str],
+        message: str,
+        deadline_s: float,
+        begin: Callable[[], None] = lambda: None,
     ) -> Applied:
         """Carry out what was approved and nothing else; then the program has nothing more to change, or it failed."""
         current = self.preview(program)
@@ -77,6 +84,7 @@ class PulumiStack:
         said = refusals(current.changes, may_destroy=may_destroy, never_touched=self.settings.never_touched)
         if said:
             raise Refused("the infrastructure's preview is refused:" + "".join(f"\n  {one}" for one in said))
+        begin()
         applied = self._up(program, message=message, refresh=True, deadline_s=deadline_s)
         beyond = [change for change in applied.changes if _what(change) not in {_what(one) for one in current.changes}]
         if beyond:

@@ -33,7 +33,7 @@ def test_infrastructure_is_as_approved(
         {"approved": infrastructure.digest, "changes": infrastructure.changes}, {"changes": "not carried out"}
     )
 
-    applied = infrastructure.apply()
+    applied = infrastructure.apply(record.attach)
 
     done = [str(change) for change in applied.changes]
     record.attach("infrastructure/applied.json", applied.to_json())
