@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -103,7 +103,13 @@ class Project:
         assert len(found) == 1, found
         return found[0]
 
-    def apply(self, approved: Preview | None = None, *, may_destroy: frozenset[str] = frozenset()) -> Applied:
+    def apply(
+        self,
+        approved: Preview | None = None,
+        *,
+        may_destroy: frozenset[str] = frozenset(),
+        begin: Callable[[], None] = lambda: None,
+    ) -> Applied:
         """Apply the program, approved as it is."""
         return self.stack.apply(
             self.program,
@@ -111,6 +117,7 @@ class Project:
             may_destroy=may_destroy,
             message="run r-1",
             deadline_s=DEADLINE_S,
+            begin=begin,
         )
 
     def apply_by_hand(self, program: Path) -> Applied:

@@ -86,12 +86,11 @@ class StackRollback:
         """
         if self.planned is None or self._began is None or not self.interrupted:
             return None
+        stack = self._stack
         hosts = frozenset(lease.host for _, lease in of_type(self.events, LeaseTaken) if lease.host)
         interrupted = InterruptedUpdate(hosts, self._began.time, self.environment.system_clock.now())
         with program_of(self.environment, self._commit) as program:
-            return self._stack.recover(
-                program, interrupted=interrupted, message=f"recover {self.environment.run}", ids=ids
-            )
+            return stack.recover(program, interrupted=interrupted, message=f"recover {self.environment.run}", ids=ids)
 
     def restore(self, baseline: Baseline) -> Applied:
         """Run the last good release's program, until the stack is as the request found it.
@@ -99,6 +98,7 @@ class StackRollback:
         Raises ManualInterventionRequired where there is no such program, or it does not lead back.
         """
         assert self.planned is not None  # noqa: S101 -- nothing differs where nothing was planned
+        stack = self._stack
         if baseline.release is None:
             raise ManualInterventionRequired(
                 "the infrastructure is left as this run made it: no release was here before, so that no program is known that leads "
@@ -107,7 +107,7 @@ class StackRollback:
         commit = baseline.release.commit
         try:
             with program_of(self.environment, commit) as program:
-                return self._stack.restore(
+                return stack.restore(
                     program,
                     to=self.planned.earlier,
                     message=f"rollback of {self.environment.run}",
@@ -140,5 +140,6 @@ class StackRollback:
         return stack
 
     def _state(self) -> StackState:
+        stack = self._stack
         with program_of(self.environment, self._commit) as program:
-            return self._stack.state(program)
+            return stack.state(program)

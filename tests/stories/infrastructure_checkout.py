@@ -12,7 +12,6 @@ from pytest_deploy.platform.infrastructure import StackState
 from tests.child_process import Ran, Running
 from tests.project_checkout import QUICK, Checkout
 from tests.pulumi_project import STACK, Project, small_project
-from tests.stories.checkout_changes import ASKED
 
 PROGRAM: Final = "under"
 APPLIED: Final = "pytest_deploy/suites/deploy/test_deploy.py::test_infrastructure_is_as_approved"
@@ -65,10 +64,6 @@ class WithInfrastructure:
     def start(self, *words: str) -> Running:
         return self.checkout.start("--deploy-env=local", *QUICK, *words, env=self.variables)
 
-    def run(self, *words: str) -> Ran:
-        """A run of the environment that asks for approval."""
-        return self.checkout.run("--deploy-env=guarded", *QUICK, *words, env=self.variables, timeout=_TIMEOUT_S)
-
     def deploy_py(self, *words: str) -> Ran:
         return self.checkout.deploy_py(*words, env=self.variables, timeout=_TIMEOUT_S)
 
@@ -80,8 +75,8 @@ class WithInfrastructure:
 
 
 @contextmanager
-def checkout_with_infrastructure(folder: Path, *, asked: bool = False) -> Iterator[WithInfrastructure]:
-    """A fresh checkout, nothing deployed, whose environment has a stack without resources: `local`, or with `asked` one that asks for approval."""
+def checkout_with_infrastructure(folder: Path) -> Iterator[WithInfrastructure]:
+    """A fresh checkout, nothing deployed, whose environment `local` has a stack without resources."""
     with (
         Checkout.open(folder) as checkout,
         small_project(folder / "pulumi", checkout.path / PROGRAM) as project,
@@ -101,6 +96,6 @@ def checkout_with_infrastructure(folder: Path, *, asked: bool = False) -> Iterat
         lines = "\n".join(section) + "\n"
         place = "  local:\n"
         assert text.count(place) == 1
-        file.write_text(text + ASKED + lines if asked else text.replace(place, place + lines), encoding="utf-8")
+        file.write_text(text.replace(place, place + lines), encoding="utf-8")
         checkout.commit("the environment has infrastructure")
         yield WithInfrastructure(checkout, project)

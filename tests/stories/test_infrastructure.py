@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from pytest_deploy.platform.infrastructure import Preview, StackState
+from pytest_deploy.release.infrastructure_update import BEGUN
 from tests.pulumi_project import BUCKET
+from tests.stories.held_steps import hold_up
 from tests.stories.infrastructure_checkout import (
     APPLIED,
     NEARLINE,
@@ -20,6 +22,7 @@ from tests.stories.infrastructure_checkout import (
     WithInfrastructure,
     checkout_with_infrastructure,
 )
+from tests.stories.step_ids import BACKUP
 from tests.stories.story_assertions import assert_ended
 
 pytestmark = pytest.mark.faults
@@ -102,21 +105,34 @@ def test_a_deletion_that_policy_does_not_name_is_refused_before_anything_is_chan
     assert under.state == before
 
 
-def test_a_plan_shows_the_preview_and_what_changed_since_voids_its_request(tmp_path: Path) -> None:
-    with checkout_with_infrastructure(tmp_path, asked=True) as under:
-        plan = under.run("--deploy-pipeline=plan")
-        summary = under.deploy_py("plan", "guarded", "--summary")
-        # By hand, at Google and in the state alike: the preview that people saw is not the one that would be carried out.
-        under.project.apply_by_hand(under.program)
-        ran = under.run()
+def test_what_somebody_else_applies_after_the_preview_voids_it_and_no_rollback_reverts_it(
+    under: WithInfrastructure,
+) -> None:
+    plan = under.deploy("--deploy-pipeline=plan")
+    summary = under.deploy_py("plan", "local", "--summary")
+    assert plan.code == 0, plan.said
+    assert "create gcp:storage/bucket:Bucket records" in plan.stdout
+    assert "+ create gcp:storage/bucket:Bucket records" in summary.stdout, summary.said
 
-        assert plan.code == 0, plan.said
-        assert "create gcp:storage/bucket:Bucket records" in plan.stdout
-        assert "+ create gcp:storage/bucket:Bucket records" in summary.stdout, summary.said
-        assert ran.code == 1, ran.said
-        assert "infrastructure: no longer: create gcp:storage/bucket:Bucket records" in ran.said
-        assert "is void; plan again" in ran.said
-        assert under.buckets == ["records"]
+    # The run has previewed, and waits; meanwhile a person applies the same program by hand.
+    held = hold_up(under.checkout, BACKUP, "before", seconds=120)
+    run = under.start()
+    held.until_there(run)
+    under.project.apply_by_hand(under.program)
+    ran = run.wait(400)
+
+    assert_ended(under.checkout, ran, code=1, outcome="rolled-back")
+    assert under.checkout.failing() == {APPLIED.partition("suites/")[2]}
+    assert "not as it was when its preview was approved" in ran.said
+    assert not (under.checkout.run_folder() / BEGUN).exists()
+    assert under.buckets == ["records"]
+
+    again = under.deploy("--deploy-pipeline=plan")
+
+    assert again.code == 0, again.said
+    assert "infrastructure: no longer: create gcp:storage/bucket:Bucket records" in again.stdout
+    assert "is void: " in again.stdout
+    assert "preview   0 changes of the infrastructure" in again.stdout
 
 
 def test_an_update_that_is_killed_is_refused_by_a_plan_and_resolved_by_recover(under: WithInfrastructure) -> None:

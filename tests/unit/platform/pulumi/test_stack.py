@@ -143,9 +143,11 @@ class TestApply:
     def test_what_was_approved_is_done_and_stands_in_the_history(self, project: Project) -> None:
         project.edit(*TIER)
         before = len(project.stack.history(project.program))
+        begun: list[list[str]] = []
 
-        applied = project.apply()
+        applied = project.apply(begin=lambda: begun.append(list(project.google.calls)))
 
+        assert begun == [[]], "once, before anything is changed"
         assert [(c.operation, c.name) for c in applied.changes] == [("update", "database")]
         assert project.google.one(DATABASE)["settings"]["tier"] == "db-custom-4-15360"
         latest, *earlier = project.stack.history(project.program)
@@ -157,10 +159,12 @@ class TestApply:
         approved = project.stack.preview(project.program)
         project.edit("database.py", "db-custom-4-15360", "db-custom-8-30720")
 
+        begun: list[str] = []
         with pytest.raises(Refused, match="not as it was when its preview was approved"):
-            project.apply(approved)
+            project.apply(approved, begin=lambda: begun.append("begun"))
 
         assert project.google.calls == []
+        assert begun == [], "a rollback that finds it would lead back what others did"
 
     def test_a_change_by_hand_after_the_approval_is_refused(self, project: Project) -> None:
         project.edit(*TIER)
