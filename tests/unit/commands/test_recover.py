@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from pytest_deploy.commands.recover import recover
-from pytest_deploy.errors import RecordError
+from pytest_deploy.errors import RecordError, UsageError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import lease as leases
@@ -170,3 +170,11 @@ def test_unattended_a_plan_is_left_alone_until_its_time_limit_has_passed(root: P
         text.replace("sla_s: 600\n    dirty_tree", "run_limit_s: 300\n    sla_s: 600\n    dirty_tree"), encoding="utf-8"
     )
     assert recovered(root, unattended=True)[-1] == f"done: run {plan.run} abandoned; the environment is as it was"
+
+
+@pytest.mark.parametrize(
+    "told", ["uploads", "uploads=uploads-1", "urn:pulumi:test::diary::gcp:storage/bucket:Bucket::uploads="]
+)
+def test_an_id_that_is_told_without_its_resource_is_refused(root: Path, told: str) -> None:
+    with pytest.raises(UsageError, match="right is URN=ID"):
+        typed(root, recover, "local", looked_up=[told])
