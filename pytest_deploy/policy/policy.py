@@ -135,11 +135,8 @@ class Administrators(Section):
             raise complaint("names no system", f"give {', '.join(type(self).model_fields)}, or administrators: null")
         for system, accounts in self.listed.items():
             if len(accounts) > MOST_ACCOUNTS:
-                raise complaint(
-                    f"{len(accounts)} accounts are listed, {MOST_ACCOUNTS} at most",
-                    "take their rights from most",
-                    at=system,
-                )
+                problem = f"{len(accounts)} accounts are listed, {MOST_ACCOUNTS} at most"
+                raise complaint(problem, "take their rights from most", at=system)
             for account in accounts:
                 if account.startswith(_OF_EVERYBODY) or account.endswith("/*"):
                     raise complaint(
