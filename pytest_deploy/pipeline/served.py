@@ -54,4 +54,6 @@ def _fault(runtime: Runtime, release: Release) -> str:
         return f"all steps passed, and then {serves} serves, not {release.revision} alone: somebody else moved traffic"
     if digests[release.revision] != release.digest:
         return f"{release.revision} serves {digests[release.revision]}, and {release.digest} was deployed"
-    return "" if state.settled else f"{serves} serves, and the platform is asked for something else: somebody changes it"
+    return (
+        "" if state.settled else f"{serves} serves, and the platform is asked for something else: somebody changes it"
+    )
