@@ -47,6 +47,7 @@ VARIABLES: Mapping[str, str] = {
     "PGDATABASE": "the environment's database on a server that is there already; `postgres` is the server's own, and does not count",
     "GITHUB_TOKEN": "the token for anchors at GitHub; `anchors.github.token_variable` names another variable",
     "STORAGE_EMULATOR_HOST": "an emulator of Cloud Storage at a loopback address, for rehearsals; a real environment refuses to run with it",
+    "GOOGLE_APPLICATION_CREDENTIALS": "the credential file of a sign-in to Google, as the log-in step in CI sets it; read to refuse one that impersonates no service account",
     "GOOGLE_CLOUD_PROJECT": "the project that Google's storage client names in its requests",
     "PYTEST_DEPLOY_PGDATA_ROOT": "the folder below which the embedded platform keeps databases, else `/var/tmp`",
     "XDG_CACHE_HOME": "below it lies the private folder for compiled modules, where only commits are deployed; else below `HOME`",

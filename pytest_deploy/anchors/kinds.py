@@ -21,10 +21,9 @@ from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import AnchorUnavailable, DeployError, PlatformUnavailable, StoreUnavailable
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import stored_file
-from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint, parse_anchor, parse_checkpoint
-from pytest_deploy.record.open_record import refuse_misplaced
+from pytest_deploy.record.open_record import bucket_of
 from pytest_deploy.record.store import Exists, FolderStore, Objects, Store
 from pytest_deploy.verify.anchors import OPENSSL_TIMEOUT_S, openssl_ts
 from pytest_deploy.workspace import Workspace
@@ -273,8 +272,7 @@ def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Ancho
     anchors: list[Anchor] = []
     if rule.copies is not None:
         if rule.copies.bucket is not None:
-            refuse_misplaced(policy, "anchors.copies.store")
-            bucket = Bucket(rule.copies.bucket, "/".join(filter(None, (rule.copies.prefix, place))))
+            bucket = bucket_of(policy, "anchors.copies.store", rule.copies.bucket, rule.copies.prefix, place)
             anchors.append(Copies(bucket, bucket.url))
         else:
             folder = workspace.root / str(rule.copies.folder) / place

@@ -300,7 +300,7 @@ def rotate(
     file = KeyFile(record.workspace.key_file)
     kept = file.retire() if keep_old and in_a_file else None
     successor = None if to else file.make_successor()
-    new = FileSigner.open(successor) if successor is not None else in_kms(to)
+    new = FileSigner.open(successor) if successor is not None else in_kms(to, record.policy.platform.google)
     event = rotate_log_key(log, record.workspace.store, new, signer=to or IN_A_FILE, reason=reason, actor=local_actor())
     # The private key that is replaced is destroyed, unless it is kept: nothing needs it again, since records verify with
     # public keys, and whoever finds it could sign a history that ends where it was retired.

@@ -17,8 +17,9 @@ def existing_database(setup: Setup) -> Iterator[Fact]:
         return
     import psycopg
 
-    from pytest_deploy.platform.embedded.database import address_of, programs_of, session_in
+    from pytest_deploy.platform.database_address import address_of, programs_of
     from pytest_deploy.platform.embedded.database import existing_database as found_database
+    from pytest_deploy.platform.embedded.database import session_in
     from pytest_deploy.platform.embedded.places import Site
 
     try:

@@ -63,6 +63,14 @@ class Setup:
         except ConfigurationError as error:
             return None, error.faults
 
+    @cached_property
+    def real_policy(self) -> Policy | None:
+        """The environment's policy as it is deployed to, where deploy.yaml loads."""
+        try:
+            return load(self.file, self.environment)
+        except ConfigurationError:
+            return None
+
     @property
     def faults(self) -> tuple[Fault, ...]:
         """What is wrong with deploy.yaml."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pytest_deploy.doctor import containers, database, machine, project
+from pytest_deploy.doctor import containers, database, google, machine, project
 from pytest_deploy.doctor.fact import Fact, Question, Setup
 from pytest_deploy.errors import DeployError
 
@@ -29,6 +29,7 @@ QUESTIONS: Final[tuple[Question, ...]] = (
     project.rights_of_service,
     project.files_named,
     database.existing_database,
+    google.at_google,
     machine.loopback,
     machine.server_user,
     machine.place_of_data,

@@ -254,7 +254,7 @@ def _of_key(facts: GateFacts) -> Mapping[str, Account]:
     key = facts.policy.record.key
     if key is None:
         raise UsageError("the log's key is a file")
-    return _by_member(in_kms(key).administrators())
+    return _by_member(in_kms(key, facts.policy.platform.google).administrators())
 
 
 def _of_github(facts: GateFacts) -> Mapping[str, Account]:

@@ -198,7 +198,7 @@ def _known_key(workspace: Workspace) -> LogKey:
         if public.is_file():
             return _require_origin(origin, parse_vkey(public.read_text(encoding="utf-8").strip()))
         key = policy.record.key
-        signer = FileSigner.open(workspace.key_file) if key is None else in_kms(key)
+        signer = FileSigner.open(workspace.key_file) if key is None else in_kms(key, policy.platform.google)
         return LogKey(origin, signer.public)
     except (RecordError, ValueError) as error:
         raise RecordError(

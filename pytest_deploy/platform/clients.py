@@ -16,7 +16,7 @@ import requests
 from pytest_deploy.bounded_http import bounded_session, whole_answer
 from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.platform.protocol import DatabaseAccess
+from pytest_deploy.platform.protocol import Admission, DatabaseAccess
 
 HTTP_SECONDS: Final = 30.0
 """How long one HTTP call may take, from its connection to the end of the body, before it counts as no answer."""
@@ -108,10 +108,18 @@ class Service:
         url: str,
         *,
         on_call: Callable[[str, float, int], None] = lambda label, took_s, status: None,
+        admission: Admission | None = None,
     ) -> None:
-        """`on_call` hears of every call: `GET /health`, the seconds it took, its status, 0 where no whole answer came."""
+        """A client of one address.
+
+        Args:
+            url: of the service, or of a tag.
+            on_call: hears of every call: `GET /health`, the seconds it took, its status, 0 where no whole answer came.
+            admission: what lets a call through; None where every one is.
+        """
         self.url = url
         self._on_call = on_call
+        self._admission = admission
         self._session = bounded_session()
 
     def call(
@@ -137,9 +145,10 @@ class Service:
             limit_bytes: of the body, at most; no more of it is ever held.
 
         Raises:
-            PlatformUnavailable: there is no answer; AnswerTooLate: none that is whole in time; AnswerTooLarge: it is longer.
+            PlatformUnavailable: there is no answer, or the platform's in place of the service's; AnswerTooLate: none that is whole in time; AnswerTooLarge: it is longer.
         """
-        asked = {"Accept-Encoding": "identity", **(headers or {})}
+        admitted = self._admission.headers() if self._admission is not None else {}
+        asked = {"Accept-Encoding": "identity", **admitted, **(headers or {})}
         asked |= {"Authorization": f"Bearer {token}"} if token else {}
         began, status = time.monotonic(), 0
         try:
@@ -156,6 +165,9 @@ class Service:
         finally:
             seconds = time.monotonic() - began
             self._on_call(f"{method} {path}", seconds, status)
+        kind = response.headers.get("Content-Type", "")
+        if self._admission is not None and (refused := self._admission.refusal(status, kind, body)):
+            raise PlatformUnavailable(f"{method} {self.url}{path}: {refused}")
         return Answer(status, _parsed(response, body), seconds, len(body), hashlib.sha256(body).hexdigest())
 
     def close(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import shlex
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -12,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from pytest_deploy.errors import RecordError, SecretLeft, UsageError
+from pytest_deploy.errors import RecordError, Refused, SecretLeft, UsageError
+from pytest_deploy.platform.database_address import address_of
 from pytest_deploy.platform.doppler import DopplerSecrets
+from pytest_deploy.platform.installed import is_installed
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
+from pytest_deploy.policy.google import Google
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import programs
 from pytest_deploy.record.actor import local_actor
@@ -55,39 +60,52 @@ class Environment:
         """The clock that gates, conditions, ages and expiry go by; a rehearsal's may be shifted."""
         self._opened: Platform | None = None
         programs.use(policy.programs)
-        if policy.platform.kind != "embedded":
-            raise UsageError(
-                f"environment {policy.environment!r} runs on platform {policy.platform.kind!r}; "
-                "this version drives the embedded platform only: "
-                f"deploy an environment with platform: {{kind: embedded}}, or rehearse it: --deploy-env={policy.environment} --deploy-rehearse"
-            )
 
     @property
     def platform(self) -> Platform:
         """The platform, opened on first use. Raises PlatformUnavailable where it does not start."""
         if self._opened is None:
-            from pytest_deploy.platform.embedded import connect
-            from pytest_deploy.platform.embedded.database import address_of
-            from pytest_deploy.platform.pulumi.configured import infrastructure_of
-
             address = address_of(self.policy.database)
             self._learn_password("DATABASE_ADDRESS", address or "")
-            self._opened = connect(
-                self.workspace.root,
-                environment=self.policy.environment,
-                service=self.policy.service.name,
-                command=self.policy.service.command,
-                rehearsal=self.workspace.rehearsal,
-                database_url=address,
-                with_database=self.policy.database is not None,
-                containers=self.policy.platform.runtime == "container",
-                build_network=self.policy.platform.build_network,
-                infrastructure=lambda: infrastructure_of(self.policy, self.workspace.root),
+            self._opened = (
+                self._at_google(address) if self.policy.platform.kind == "google" else self._embedded(address)
             )
             if self._opened.has_database:
                 self._learn_passwords(self._opened.database)
             logger.info("the platform of %s is open", self.policy.environment)
         return self._opened
+
+    def require_ready(self) -> None:
+        """Ask what an environment at Google needs before anything begins. Raises Refused with a line for each thing that is lacking."""
+        if self.policy.platform.kind != "google":
+            return
+        require_google_packages()
+        from pytest_deploy.platform.google.readiness import refuse_unready
+
+        refuse_unready(self.policy, address=address_of(self.policy.database), kms=partial(read_kms_key, self.policy))
+
+    def _at_google(self, address: str | None) -> Platform:
+        require_google_packages()
+        from pytest_deploy.platform.google.platform import GooglePlatform
+
+        return GooglePlatform(self.policy, address=address, learn=partial(self.secrets.learn, "ID_TOKEN"))
+
+    def _embedded(self, address: str | None) -> Platform:
+        from pytest_deploy.platform.embedded import connect
+        from pytest_deploy.platform.pulumi.configured import infrastructure_of
+
+        return connect(
+            self.workspace.root,
+            environment=self.policy.environment,
+            service=self.policy.service.name,
+            command=self.policy.service.command,
+            rehearsal=self.workspace.rehearsal,
+            database_url=address,
+            with_database=self.policy.database is not None,
+            containers=self.policy.platform.runtime == "container",
+            build_network=self.policy.platform.build_network,
+            infrastructure=partial(infrastructure_of, self.policy, self.workspace.root),
+        )
 
     @property
     def migrations_folder(self) -> Path | None:
@@ -216,7 +234,7 @@ def record_of(
         store or record_store(workspace, policy),
         origin=policy.origin(rehearsal=workspace.rehearsal),
         key_file=workspace.key_file,
-        signer=in_kms(policy.record.key) if policy.record.key is not None else None,
+        signer=in_kms(policy.record.key, policy.platform.google) if policy.record.key is not None else None,
         clock=clock,
         actor=local_actor(),
         shift=shift,
@@ -247,12 +265,44 @@ def _cut(text: str, known: Secrets, *, rows: bool) -> str:
     return known.redact(cut_rows(text) if rows else text)
 
 
-def in_kms(version: str) -> KmsSigner:
-    """A key version of Cloud KMS, as whoever this process is signed in as. Raises RecordError where nobody is."""
+def in_kms(version: str, google: Google | None = None) -> KmsSigner:
+    """A key version of Cloud KMS, as whoever this process is signed in as, or at the stand-in that policy names.
+
+    Raises RecordError where nobody is signed in, UsageError where stand-ins are asked and none is named for it.
+    """
+    loopback = google.loopback if google is not None else None
+    if loopback is not None and loopback.kms is None:
+        raise UsageError(
+            "platform.google.loopback names no address for kms: nothing is sent to Google beside stand-ins"
+        )
     try:
         from pytest_deploy.platform.google.kms import KmsSigner
     except ImportError as error:
         raise RecordError(
             f"Cloud KMS signs this record, and its client is not installed ({error}): pip install 'pytest-deploy[google]'"
         ) from error
+    if loopback is not None and loopback.kms is not None:
+        return KmsSigner.at_loopback(version, loopback.kms)
     return KmsSigner.by_default_credentials(version)
+
+
+def read_kms_key(policy: Policy) -> None:
+    """Ask Cloud KMS for the log's public key. Raises RecordError."""
+    if policy.record.key is not None:
+        in_kms(policy.record.key, policy.platform.google).public  # noqa: B018 -- read by being named
+
+
+def require_google_packages() -> None:
+    """Raises Refused with every client of Google that is not installed, and the command that installs them."""
+    missing = [name for module, name in _GOOGLE_PACKAGES.items() if not is_installed(module)]
+    if missing:
+        command = shlex.join([sys.executable, "-m", "pip", "install", "pytest-deploy[google]"])
+        raise Refused(f"an environment at Google needs {', '.join(missing)}, not installed here: `{command}`")
+
+
+_GOOGLE_PACKAGES: Mapping[str, str] = {
+    "google.cloud.run_v2": "google-cloud-run",
+    "google.cloud.storage": "google-cloud-storage",
+    "google.cloud.kms_v1": "google-cloud-kms",
+}
+"""What is asked at Google, and the package itself does not bring: module -> distribution."""

@@ -37,6 +37,8 @@ class Revision:
     """UTC."""
     annotations: Mapping[str, str]
     """What the pipeline wrote on it: `deploy.version`, `deploy.commit`, `deploy.run`; empty for a placeholder."""
+    unpinned: tuple[str, ...] = ()
+    """Variables and files of it that hold a secret's newest version, whichever that is when an instance starts."""
 
     @property
     def digest(self) -> str:
@@ -212,6 +214,16 @@ class DatabaseAccess:
         return f"postgresql://{login}{at}/{name}{f'?{rest}' if rest else ''}"
 
 
+class Admission(Protocol):
+    """What lets a call through to a service that the platform itself guards."""
+
+    def headers(self) -> Mapping[str, str]:
+        """What a call must carry, made anew where it has aged. Raises PlatformUnavailable where it cannot be had."""
+
+    def refusal(self, status: int, content_type: str, body: bytes) -> str:
+        """Why the platform itself refused a call, and what mends it; empty where the service answered."""
+
+
 class Platform(Protocol):
     """One environment's platform. Opening it starts what must run; closing releases it."""
 
@@ -234,6 +246,10 @@ class Platform(Protocol):
     @property
     def infrastructure(self) -> Infrastructure | NoInfrastructure:
         """What lies under the service and the database, or why nothing of it is changed here."""
+
+    @property
+    def admission(self) -> Admission | None:
+        """What lets a call through to its service; None where every call is let through."""
 
     def close(self) -> None:
         """Release it. The embedded platform stops within 2 s of its last client's close."""

@@ -193,8 +193,10 @@ def service(environment: Environment, record: StepRecord) -> Iterator[Service]:
 
     Smoke asks where no user is sent yet; where nothing was deployed (the smoke pipeline) it asks what serves.
     """
-    state = environment.platform.runtime.state()
+    platform = environment.platform
+    state = platform.runtime.state()
     tagged = [share.url for share in state.shares if share.tag == CANDIDATE]
-    client = Service(tagged[0] if tagged and record.step.phase == "smoke" else state.url, on_call=record.answered)
+    url = tagged[0] if tagged and record.step.phase == "smoke" else state.url
+    client = Service(url, on_call=record.answered, admission=platform.admission)
     yield client
     client.close()

@@ -133,6 +133,7 @@ def with_run_id(context: RunContext, policy: Policy, *, runs: bool) -> RunContex
     """
     if runs:
         requests.refuse_unwanted_request(context, policy)
+        Environment(context.workspace, policy).require_ready()
         if context.rehearsal:
             rehearsal_roster.prepare(context.workspace, policy)
         if context.pipeline == "deploy" and policy.approval.roles:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_deploy.errors import ConfigurationError, Fault
+from pytest_deploy.policy.google import stood_in
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.validation import did_you_mean, validate
 from pytest_deploy.policy.yaml_source import Node, Scalar, overlay, read
@@ -66,7 +67,10 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
     # 4. Give the policy, or every fault once.
     if faults or environment not in policies:
         raise ConfigurationError(root.file, list(dict.fromkeys(faults)))
-    return policies[environment]
+    policy = policies[environment]
+    record = policy.record
+    replaced = stood_in(policy.platform.google, bucket=record.bucket is not None, key=record.key is not None)
+    return policy.model_copy(update={"substituted": {**policy.substituted, **replaced}}) if replaced else policy
 
 
 def _shared_databases(policies: Mapping[str, Policy], documents: Mapping[str, Node]) -> list[Fault]:

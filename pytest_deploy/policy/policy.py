@@ -368,8 +368,11 @@ class Policy(Section):
         """
         resolved = self.model_dump(mode="json")
         for key in _LATER:
-            section, _, name = key.rpartition(".")
-            holder, document = (getattr(self, section), resolved[section]) if section else (self, resolved)
+            *sections, name = key.split(".")
+            holder: Any = self
+            document = resolved
+            for section in sections:
+                holder, document = (None, {}) if holder is None else (getattr(holder, section), document[section])
             if holder is None:
                 continue
             if getattr(holder, name) == type(holder).model_fields[name].get_default(call_default_factory=True):
@@ -384,6 +387,7 @@ class Policy(Section):
 _LATER = (
     *("administrators", "lease", "notify", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
     *("infrastructure", "database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
+    *("platform.google.sql", "platform.google.loopback"),
     *("service.health_words", "health.of_last", "health.min_samples", "health.deadline_s", "health.max_body_bytes"),
     "platform.build_network",
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pytest_deploy.policy.google import Google
 from pytest_deploy.policy.types import (
     Argv,
     Count,
@@ -156,15 +157,6 @@ class Database(Section):
         return self
 
 
-class Google(Section):
-    """Where on Google Cloud."""
-
-    project: Text
-    """the project's id"""
-    region: Text
-    """the region, e.g. us-east4"""
-
-
 class Platform(Section):
     """Where it is deployed."""
 
@@ -175,7 +167,12 @@ class Platform(Section):
     build_network: bool = False
     """whether the build of a container image may reach the network, for its base image and what its steps fetch"""
     google: Google | None = None
-    """project and region where kind is google, else null"""
+    """project, region, sql and loopback where kind is google, else null"""
+
+    @property
+    def at_google(self) -> bool:
+        """Whether Google's own services are what is deployed to, and no stand-in: what shows something of them."""
+        return self.google is not None and self.google.loopback is None
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:

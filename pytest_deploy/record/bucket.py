@@ -52,13 +52,16 @@ _Found = TypeVar("_Found")
 class Bucket:
     """Objects under a path of one bucket: a Store."""
 
-    def __init__(self, bucket: str, prefix: str, *, call_s: float = _CALL_S, all_s: float = _ALL_S) -> None:
-        """`prefix`: a path without slashes at its ends; empty for the bucket's top. Nothing is asked yet."""
+    def __init__(
+        self, bucket: str, prefix: str, *, call_s: float = _CALL_S, all_s: float = _ALL_S, stand_in: str = ""
+    ) -> None:
+        """`prefix`: a path without slashes at its ends; empty for the bucket's top. `stand_in`: an address asked in place of Google's. Nothing is asked yet."""
         self.url = f"gs://{bucket}/{prefix}".rstrip("/")
         self._name = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._call_s = call_s
         self._all_s = all_s
+        self._stand_in = stand_in
         self._seen = False  # whether the bucket answered, so that a missing object is the object's matter
 
     def create(self, name: str, data: bytes) -> None:
@@ -140,14 +143,22 @@ class Bucket:
     def _bucket(self) -> Any:
         from google.cloud.storage import Client
 
-        host = os.environ.get(EMULATOR)
+        host = self._stand_in or os.environ.get(EMULATOR)
         if host and urlsplit(host if "//" in host else f"//{host}").hostname not in LOOPBACK:
             raise UsageError(
-                f"{EMULATOR}={host} is no loopback address: a record is sent to Google or stays on this machine"
+                f"{host} ({EMULATOR}) is no loopback address: a record is sent to Google or stays on this machine"
             )
         # No project: objects are found by their bucket alone.
         os.environ.setdefault(_NO_THREAD, "true")
-        client = Client(project=os.environ.get("GOOGLE_CLOUD_PROJECT", "-"))
+        project = os.environ.get("GOOGLE_CLOUD_PROJECT", "-")
+        if self._stand_in:
+            from google.auth.credentials import AnonymousCredentials
+
+            options = {"api_endpoint": self._stand_in}
+            nobody = AnonymousCredentials()  # type: ignore[no-untyped-call]  # its gap
+            client = Client(project=project, credentials=nobody, client_options=options)
+        else:
+            client = Client(project=project)
         weakref.finalize(self, client.close)  # its connections end with this, not with whatever is collected later
         return client.bucket(self._name)
 

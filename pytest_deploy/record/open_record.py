@@ -172,8 +172,7 @@ def record_store(workspace: Workspace, policy: Policy) -> Store:
                 "away, or give record: {store: gcs, ...} back"
             )
         return FolderStore(workspace.store)
-    refuse_misplaced(policy, "record.store")
-    return MirroredStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), workspace.store)
+    return MirroredStore(bucket_of(policy, "record.store", rule.bucket, rule.prefix, place), workspace.store)
 
 
 def _refuse_elsewhere(workspace: Workspace) -> None:
@@ -185,16 +184,30 @@ def _refuse_elsewhere(workspace: Workspace) -> None:
         )
 
 
-def refuse_misplaced(policy: Policy, key: str) -> None:
-    """The embedded platform's buckets are at a loopback address, the cloud's are Google's. Raises UsageError."""
-    embedded = policy.platform.kind == "embedded"
-    if embedded and not emulated():
+def bucket_of(policy: Policy, key: str, name: str, *path: str) -> Bucket:
+    """A bucket that `key` of policy names, at the path of these parts: Google's own, or at a loopback address as policy or a rehearsal has it.
+
+    Raises UsageError where it would be the other.
+    """
+    prefix = "/".join(filter(None, path))
+    if policy.platform.kind == "embedded" and not emulated():
         raise UsageError(
             f"{key} is gcs, and {policy.environment} stays on this machine: set {EMULATOR} to a loopback address, or let it "
             "lie in a folder"
         )
-    if emulated() and not embedded:
+    if policy.platform.kind == "embedded":
+        return Bucket(name, prefix)
+    if emulated():
         raise UsageError(f"{key} is gcs, and {policy.environment} is real: unset {EMULATOR}, which leads to a stand-in")
+    loopback = policy.platform.google.loopback if policy.platform.google is not None else None
+    if loopback is None:
+        return Bucket(name, prefix)
+    if loopback.storage is None:
+        raise UsageError(
+            f"{key} is gcs, and platform.google.loopback of {policy.environment} names no address for storage: nothing is sent "
+            "to Google beside stand-ins; name one, or let it lie in a folder"
+        )
+    return Bucket(name, prefix, stand_in=f"http://{loopback.storage}")
 
 
 # --- The log's key is changed: `key.rotated`, signed by the old key, names the new one, which says so itself right after.

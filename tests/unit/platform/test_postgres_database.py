@@ -13,12 +13,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
+from pytest_deploy.platform.database_address import address_of, programs_of
 from pytest_deploy.platform.embedded.database import (
     ExistingDatabase,
-    address_of,
     existing_database,
     prepare_database,
-    programs_of,
     role_of,
     url_of,
 )

@@ -17,7 +17,8 @@ from google.cloud import run_v2
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
 from pytest_deploy.platform.embedded import connect
 from pytest_deploy.platform.embedded.client import LocalPlatform
-from pytest_deploy.platform.google.run import CloudRun, _answered, loopback_channel
+from pytest_deploy.platform.google.channels import loopback_channel
+from pytest_deploy.platform.google.run import CloudRun, _answered
 from tests.unit.platform.conftest import COMMAND, Deployment, get
 
 

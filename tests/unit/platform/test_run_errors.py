@@ -16,7 +16,8 @@ from google.longrunning import operations_pb2
 from google.rpc import status_pb2
 
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
-from pytest_deploy.platform.google.run import CloudRun, loopback_channel
+from pytest_deploy.platform.google.channels import loopback_channel
+from pytest_deploy.platform.google.run import CloudRun
 from tests.memory import short_parent
 
 SERVICE = "projects/p/locations/europe-west1/services/parcels"

@@ -1,0 +1,124 @@
+"""One environment at Google Cloud: the service, its images, its database, and what lets a call through to it.
+
+Everything goes through Google's own clients. Where policy names stand-ins (`platform.google.loopback`), each goes to the one
+that is named for it, and to Google nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+
+import grpc
+from google.api_core import grpc_helpers
+
+from pytest_deploy.errors import UsageError
+from pytest_deploy.platform.google.admission import GOOGLES, IdTokens
+from pytest_deploy.platform.google.channels import loopback_channel
+from pytest_deploy.platform.google.database import database_access
+from pytest_deploy.platform.google.run import CloudRun
+from pytest_deploy.platform.google.sign_in import SCOPES, Identity, sign_in
+from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess
+from pytest_deploy.policy.google import Google, Loopback
+from pytest_deploy.policy.policy import Policy
+
+logger = logging.getLogger(__name__)
+
+_RUN = "run.googleapis.com:443"
+_CONTAINERS = "pytest_deploy.platform.containers"
+
+
+class GooglePlatform:
+    """Implements Platform. Nothing is asked before it is needed, but for the sign-in."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        address: str | None,
+        learn: Callable[[str], object] = lambda token: None,
+    ) -> None:
+        """`address` is the database's, where there is one; `learn` hears each ID token. Raises Refused where nobody is signed in."""
+        google = _google(policy)
+        identity = sign_in(google)
+        self._google = google
+        self._policy = policy
+        self._address = address
+        self._channel = run_channel(google, identity)
+        self.runtime = CloudRun(self._channel, service_name(policy))
+        """Its Cloud Run service."""
+        self.admission = IdTokens(identity, self.runtime.front, at=iam_credentials(google.loopback), learn=learn)
+        """What a call of the service must carry."""
+        logger.debug("Cloud Run is asked as %s", identity.email or "a person")
+
+    @cached_property
+    def artefacts(self) -> Artefacts:
+        """Its registry. Raises UsageError where this version builds no images."""
+        if find_spec(_CONTAINERS) is None:
+            raise UsageError(
+                "this version builds no container images: an environment at Google cannot be deployed to with it; rehearse it with "
+                "--deploy-rehearse"
+            )
+        registry: Artefacts = import_module(_CONTAINERS).ContainerArtefacts(image_repository(self._policy))
+        return registry
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the environment has a database: `database: null` says that it has none."""
+        return self._policy.database is not None
+
+    @property
+    def database(self) -> DatabaseAccess:
+        """How to reach its database. Raises UsageError where it has none, PlatformUnavailable where it does not answer."""
+        if not self.has_database:
+            raise UsageError("this environment has no database: deploy.yaml says database: null")
+        return self._database
+
+    @cached_property
+    def _database(self) -> DatabaseAccess:
+        return database_access(self._address, self._google.sql)
+
+    def close(self) -> None:
+        """Give the connections back; what runs at Google runs on."""
+        self.admission.close()
+        self._channel.close()
+
+
+def service_name(policy: Policy) -> str:
+    """The service's full name."""
+    google = _google(policy)
+    return f"projects/{google.project}/locations/{google.region}/services/{policy.service.name}"
+
+
+def image_repository(policy: Policy) -> str:
+    """Where its images lie in Artifact Registry."""
+    google = _google(policy)
+    return f"{google.region}-docker.pkg.dev/{google.project}/{policy.service.name}/{policy.service.name}"
+
+
+def run_channel(google: Google, identity: Identity) -> grpc.Channel:
+    """A channel to Cloud Run. Whoever opens it closes it."""
+    if google.loopback is not None:
+        return loopback_channel(google.loopback.run)
+    channel: grpc.Channel = grpc_helpers.create_channel(_RUN, credentials=identity.credentials, scopes=SCOPES)
+    return channel
+
+
+def iam_credentials(loopback: Loopback | None) -> str:
+    """Who mints ID tokens. Raises UsageError where stand-ins are asked, and none is named for it."""
+    if loopback is None:
+        return GOOGLES
+    if loopback.iam_credentials is None:
+        raise UsageError(
+            "platform.google.loopback names no address for iam_credentials: nothing is sent to Google beside stand-ins"
+        )
+    return f"http://{loopback.iam_credentials}"
+
+
+def _google(policy: Policy) -> Google:
+    if policy.platform.google is None:
+        raise UsageError(f"{policy.environment} is not at Google: platform.kind is {policy.platform.kind}")
+    return policy.platform.google
