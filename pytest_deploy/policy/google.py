@@ -25,6 +25,8 @@ class Loopback(Section):
     """IAM Credentials, which mints ID tokens, as HTTP, e.g. 127.0.0.1:8086"""
     storage: Address | None = None
     """Cloud Storage, as HTTP, e.g. 127.0.0.1:8087"""
+    registry: Address | None = None
+    """a registry of images, as HTTP, e.g. 127.0.0.1:5000"""
     kms: Address | None = None
     """Cloud KMS, as gRPC, e.g. 127.0.0.1:8088"""
     sql_admin: Address | None = None

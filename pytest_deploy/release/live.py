@@ -112,6 +112,16 @@ def read_baseline(platform: Platform) -> Baseline:
     return Baseline(name, applied, schema.sha256, schema.catalog, release)
 
 
+def refuse_newest_secrets(platform: Platform, revision: str) -> None:
+    """What a rollback returns to has the secrets that it had: each by its version. Raises Refused, PlatformUnavailable."""
+    if unpinned := platform.runtime.revision(revision).unpinned:
+        raise Refused(
+            f"{revision} serves with the newest version of a secret, whichever that is when an instance starts: {', '.join(unpinned)}; "
+            "a rollback to it would be one to something else, and the new revision takes it over: name the version in the service's "
+            "template (`gcloud run services update SERVICE --update-secrets=NAME=SECRET:VERSION`), then run again"
+        )
+
+
 def _applied(platform: Platform) -> tuple[Applied, ...]:
     """What is applied now, in order; nothing where there is no database."""
     if not platform.has_database:

@@ -28,7 +28,7 @@ from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import RequestMade, StepFinished, given
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release import infrastructure, source
-from pytest_deploy.release.live import read_baseline
+from pytest_deploy.release.live import read_baseline, refuse_newest_secrets
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace, verify_command
 
@@ -117,10 +117,11 @@ def build_request(
         ConfigurationError: a migration file is not valid.
         PlatformUnavailable: what is live cannot be read, or the infrastructure's program does not run.
         Refused: who wrote it cannot be told (a shallow clone), where somebody has to approve it; or what the infrastructure's
-            program would change may not be changed.
+            program would change may not be changed; or what serves refers to a secret's newest version.
         ManualInterventionRequired: traffic is split, so there is nothing to return to.
     """
     policy, baseline = environment.policy, read_baseline(environment.platform)
+    refuse_newest_secrets(environment.platform, baseline.revision)
     # Who approves wrote none of it: where nobody has to, history is not asked, and a shallow clone deploys.
     since = LogState.of(environment.log.history()).deployed_commit
     authors = source.authors(context.workspace.root, source_.commit, since) if policy.approval.roles else ()

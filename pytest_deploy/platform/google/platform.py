@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -45,6 +45,7 @@ class GooglePlatform:
         google = _google(policy)
         identity = sign_in(google)
         self._google = google
+        self._identity = identity
         self._policy = policy
         self._address = address
         self._channel = run_channel(google, identity)
@@ -62,8 +63,11 @@ class GooglePlatform:
                 "this version builds no container images: an environment at Google cannot be deployed to with it; rehearse it with "
                 "--deploy-rehearse"
             )
-        registry: Artefacts = import_module(_CONTAINERS).ContainerArtefacts(image_repository(self._policy))
-        return registry
+        containers = import_module(_CONTAINERS)
+        real = self._google.loopback is None
+        login = partial(containers.google_login, self._identity.credentials) if real else None
+        images: Artefacts = containers.ContainerArtefacts(image_repository(self._policy), login=login)
+        return images
 
     @property
     def has_database(self) -> bool:
@@ -94,9 +98,14 @@ def service_name(policy: Policy) -> str:
 
 
 def image_repository(policy: Policy) -> str:
-    """Where its images lie in Artifact Registry."""
-    google = _google(policy)
-    return f"{google.region}-docker.pkg.dev/{google.project}/{policy.service.name}/{policy.service.name}"
+    """Where its images lie: in Artifact Registry, or in the registry that is named beside stand-ins. Raises UsageError where none is."""
+    google, loopback = _google(policy), _google(policy).loopback
+    if loopback is not None and loopback.registry is None:
+        raise UsageError(
+            "platform.google.loopback names no address for registry: nothing is sent to Google beside stand-ins"
+        )
+    host = loopback.registry if loopback is not None else f"{google.region}-docker.pkg.dev"
+    return f"{host}/{google.project}/{policy.service.name}/{policy.service.name}"
 
 
 def run_channel(google: Google, identity: Identity) -> grpc.Channel:

@@ -58,6 +58,10 @@ def test_a_call_of_a_tag_carries_a_token_for_the_service_itself(tmp_path: Path) 
 
 def test_its_images_lie_in_the_registry_of_its_project(tmp_path: Path) -> None:
     assert image_repository(at_google(tmp_path)) == "us-east4-docker.pkg.dev/example/parcels/parcels"
+    beside = at_google(tmp_path, run=NOBODY, registry="127.0.0.1:5000")
+    assert image_repository(beside) == "127.0.0.1:5000/example/parcels/parcels"
+    with pytest.raises(UsageError, match="names no address for registry"):
+        image_repository(at_google(tmp_path, run=NOBODY))
 
 
 @pytest.mark.parametrize(
