@@ -214,6 +214,18 @@ class DatabaseAccess:
         return f"postgresql://{login}{at}/{name}{f'?{rest}' if rest else ''}"
 
 
+@dataclass(frozen=True)
+class PlatformBackup:
+    """A backup that the platform made and keeps."""
+
+    kind: str
+    """`cloud-sql`."""
+    place: str
+    """Its full name there."""
+    bytes: int
+    """As the platform counts them; 0 where it does not tell."""
+
+
 class Admission(Protocol):
     """What lets a call through to a service that the platform itself guards."""
 
@@ -242,6 +254,9 @@ class Platform(Protocol):
     @property
     def database(self) -> DatabaseAccess:
         """How to reach its database. Raises UsageError where it has none."""
+
+    def back_up(self, description: str, *, deadline_s: float) -> PlatformBackup | None:
+        """A backup of the database by the platform itself, done when this returns; None where it makes none. Raises PlatformUnavailable."""
 
     @property
     def infrastructure(self) -> Infrastructure | NoInfrastructure:

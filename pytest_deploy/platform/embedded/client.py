@@ -84,6 +84,9 @@ class LocalPlatform:
             raise UsageError("this environment has no database: deploy.yaml says database: null")
         return self.access
 
+    def back_up(self, description: str, *, deadline_s: float) -> None:
+        """The embedded server makes none by itself."""
+
     @property
     def admission(self) -> None:
         """Every call is let through to its service."""

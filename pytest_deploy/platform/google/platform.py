@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,10 +19,12 @@ from google.api_core import grpc_helpers
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.google.admission import GOOGLES, IdTokens
 from pytest_deploy.platform.google.channels import loopback_channel
+from pytest_deploy.platform.google.cloud_sql import GOOGLES as CLOUD_SQL
+from pytest_deploy.platform.google.cloud_sql import CloudSqlBackups
 from pytest_deploy.platform.google.database import database_access
 from pytest_deploy.platform.google.run import CloudRun
 from pytest_deploy.platform.google.sign_in import SCOPES, Identity, sign_in
-from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess
+from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess, PlatformBackup
 from pytest_deploy.policy.google import Google, Loopback
 from pytest_deploy.policy.policy import Policy
 
@@ -84,6 +87,20 @@ class GooglePlatform:
     @cached_property
     def _database(self) -> DatabaseAccess:
         return database_access(self._address, self._google.sql)
+
+    def back_up(self, description: str, *, deadline_s: float) -> PlatformBackup:
+        """A backup by Cloud SQL, SUCCESSFUL when this returns. Raises UsageError where policy names no instance, PlatformUnavailable."""
+        sql, loopback = self._google.sql, self._google.loopback
+        if sql is None:
+            raise UsageError("platform.google.sql is not said: give it {instance, service_role}")
+        if loopback is not None and loopback.sql_admin is None:
+            raise UsageError(
+                "platform.google.loopback names no address for sql_admin: nothing is sent to Google beside stand-ins"
+            )
+        at = CLOUD_SQL if loopback is None else f"http://{loopback.sql_admin}"
+        backups = CloudSqlBackups(self._identity.credentials, self._google.project, sql.instance, at=at)
+        with closing(backups):
+            return backups.back_up(description, deadline_s=deadline_s)
 
     def close(self) -> None:
         """Give the connections back; what runs at Google runs on."""
