@@ -364,10 +364,10 @@ class Policy(Section):
     def canonical(self) -> bytes:
         """The resolved policy as canonical JSON: keys sorted, no spaces, ASCII.
 
-        A key of `_LATER` stands there where it is given: without it a policy has the digest that it had before there was the key.
+        A key of `LATER` stands there where it is given: without it a policy has the digest that it had before there was the key.
         """
         resolved = self.model_dump(mode="json")
-        for key in _LATER:
+        for key in LATER:
             *sections, name = key.split(".")
             holder: Any = self
             document = resolved
@@ -382,16 +382,6 @@ class Policy(Section):
     def digest(self) -> str:
         """SHA-256 of `canonical()`, 64 hex; `config_sha256` in the record."""
         return hashlib.sha256(self.canonical()).hexdigest()
-
-
-_LATER = (
-    *("administrators", "lease", "notify", "replaced_steps", "release", "requirements", "secrets", "secrets_from"),
-    *("infrastructure", "database.trial", "database.seeds", "database.url_variable", "staging_smoke.soak_h"),
-    *("platform.google.sql", "platform.google.loopback"),
-    *("service.health_words", "health.of_last", "health.min_samples", "health.deadline_s", "health.max_body_bytes"),
-    "platform.build_network",
-)
-"""Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""
 
 
 def _values(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
