@@ -87,8 +87,14 @@ class Environment:
     def _at_google(self, address: str | None) -> Platform:
         require_google_packages()
         from pytest_deploy.platform.google.platform import GooglePlatform
+        from pytest_deploy.platform.pulumi.configured import infrastructure_of
 
-        return GooglePlatform(self.policy, address=address, learn=partial(self.secrets.learn, "ID_TOKEN"))
+        return GooglePlatform(
+            self.policy,
+            address=address,
+            learn=partial(self.secrets.learn, "ID_TOKEN"),
+            infrastructure=partial(infrastructure_of, self.policy, self.workspace.root),
+        )
 
     def _embedded(self, address: str | None) -> Platform:
         from pytest_deploy.platform.embedded import connect

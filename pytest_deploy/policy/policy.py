@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pytest_deploy.policy.infrastructure import Infrastructure
+from pytest_deploy.policy.later_keys import LATER
 from pytest_deploy.policy.notifications import Routes
 from pytest_deploy.policy.phases import OPTIONAL, PHASES
 from pytest_deploy.policy.replaced_steps import ReplacedSteps

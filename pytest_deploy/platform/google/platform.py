@@ -10,13 +10,12 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from functools import cached_property, partial
-from importlib import import_module
-from importlib.util import find_spec
 
 import grpc
 from google.api_core import grpc_helpers
 
 from pytest_deploy.errors import UsageError
+from pytest_deploy.platform.containers import ContainerArtefacts, google_login
 from pytest_deploy.platform.google.admission import GOOGLES, IdTokens
 from pytest_deploy.platform.google.channels import loopback_channel
 from pytest_deploy.platform.google.cloud_sql import GOOGLES as CLOUD_SQL
@@ -24,14 +23,14 @@ from pytest_deploy.platform.google.cloud_sql import CloudSqlBackups
 from pytest_deploy.platform.google.database import database_access
 from pytest_deploy.platform.google.run import CloudRun
 from pytest_deploy.platform.google.sign_in import SCOPES, Identity, sign_in
-from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess, PlatformBackup
+from pytest_deploy.platform.infrastructure import NoInfrastructure
+from pytest_deploy.platform.protocol import Artefacts, DatabaseAccess, Infrastructure, PlatformBackup
 from pytest_deploy.policy.google import Google, Loopback
 from pytest_deploy.policy.policy import Policy
 
 logger = logging.getLogger(__name__)
 
 _RUN = "run.googleapis.com:443"
-_CONTAINERS = "pytest_deploy.platform.containers"
 
 
 class GooglePlatform:
@@ -43,14 +42,19 @@ class GooglePlatform:
         *,
         address: str | None,
         learn: Callable[[str], object] = lambda token: None,
+        infrastructure: Callable[[], Infrastructure | NoInfrastructure] = lambda: NoInfrastructure("none is named"),
     ) -> None:
-        """`address` is the database's, where there is one; `learn` hears each ID token. Raises Refused where nobody is signed in."""
+        """`address` is the database's, where there is one; `learn` hears each ID token; `infrastructure` is looked for where it is asked for.
+
+        Raises Refused where nobody is signed in.
+        """
         google = _google(policy)
         identity = sign_in(google)
         self._google = google
         self._identity = identity
         self._policy = policy
         self._address = address
+        self._stack = infrastructure
         self._channel = run_channel(google, identity)
         self.runtime = CloudRun(self._channel, service_name(policy))
         """Its Cloud Run service."""
@@ -60,17 +64,15 @@ class GooglePlatform:
 
     @cached_property
     def artefacts(self) -> Artefacts:
-        """Its registry. Raises UsageError where this version builds no images."""
-        if find_spec(_CONTAINERS) is None:
-            raise UsageError(
-                "this version builds no container images: an environment at Google cannot be deployed to with it; rehearse it with "
-                "--deploy-rehearse"
-            )
-        containers = import_module(_CONTAINERS)
-        real = self._google.loopback is None
-        login = partial(containers.google_login, self._identity.credentials) if real else None
-        images: Artefacts = containers.ContainerArtefacts(image_repository(self._policy), login=login)
-        return images
+        """Its registry; a release is built here, into a container image. Raises UsageError where stand-ins lack one."""
+        login = partial(google_login, self._identity.credentials) if self._google.loopback is None else None
+        network = self._policy.platform.build_network
+        return ContainerArtefacts(image_repository(self._policy), login=login, network=network)
+
+    @property
+    def infrastructure(self) -> Infrastructure | NoInfrastructure:
+        """What policy names. Raises PlatformUnavailable where Pulumi is not installed, or a variable it needs is not set."""
+        return self._stack()
 
     @property
     def has_database(self) -> bool:
