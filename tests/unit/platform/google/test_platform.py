@@ -123,15 +123,6 @@ def test_a_rehearsal_stays_on_the_embedded_platform(tmp_path: Path) -> None:
     assert rehearsed.platform.google is None
 
 
-def test_the_embedded_platform_starts_processes_only(tmp_path: Path) -> None:
-    at_google(tmp_path)
-    text = (tmp_path / "deploy.yaml").read_text()
-    (tmp_path / "deploy.yaml").write_text(text.replace("{kind: embedded}", "{kind: embedded, runtime: container}", 1))
-
-    with pytest.raises(UsageError, match=r"starts processes only there: set platform\.runtime: process"):
-        Environment(Workspace(tmp_path, "local"), load(tmp_path / "deploy.yaml", "local"))
-
-
 def test_a_policy_without_what_is_new_keeps_its_digest(tmp_path: Path) -> None:
     """An environment's approved policy is the same after an update of this package."""
     text = at_google(tmp_path).canonical()
