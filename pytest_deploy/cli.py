@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "approve": "approve.approve",
     "reject": "approve.reject",
     "override": "approve.override",
+    "rollback": "rollback.rollback",
     "recover": "recover.recover",
     "migrate": "migrate.migrate",
     "local": "local.local",

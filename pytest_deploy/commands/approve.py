@@ -178,7 +178,7 @@ def _shown(
 
 def _who_may_judge(pending: PendingRequest, role: str, key: Path | None) -> _Signer:
     """Who signs for a request or against it, in which role, with what. Raises Refused where it would not count."""
-    needed = pending.environment.policy.approval.roles
+    needed = pending.needed_roles
     person, role, key = pending.choose_signer(role, key)
     if role not in needed:
         raise Refused(

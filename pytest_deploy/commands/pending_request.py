@@ -26,6 +26,7 @@ from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.planned import PLAN, plan_fault, plan_of
 from pytest_deploy.release import request as requests
 from pytest_deploy.release.candidate import of_request
+from pytest_deploy.rollback.request import PIPELINE
 
 _LINES_SHOWN: Final = 200
 """Lines of a schema diff; the rest is in the file that is named."""
@@ -51,6 +52,16 @@ class PendingRequest:
         store = self.environment.workspace.store
         return Gatekeeper(self.environment, of_request(store, self.run), deployer=self.requested_by)
 
+    @property
+    def needed_roles(self) -> tuple[str, ...]:
+        """The roles that must sign it."""
+        policy = self.environment.policy
+        return policy.rollback.roles if self._goes_back else policy.approval.roles
+
+    @property
+    def _goes_back(self) -> bool:
+        return self.request.get("pipeline") == PIPELINE
+
     @cached_property
     def history(self) -> tuple[Event, ...]:
         return self.environment.log.history()
@@ -71,7 +82,7 @@ class PendingRequest:
 
     def choose_signer(self, role: str, key: Path | None) -> tuple[Person, str, Path]:
         """Who signs, in which role (empty where they hold none that is asked for), and with what."""
-        needed = self.environment.policy.approval.roles
+        needed = self.needed_roles
         person, key = choose_signer(self.environment.workspace, self._roster, role or next(iter(needed), ""), key)
         return person, role or next((own_role for own_role in needed if own_role in person.roles), ""), key
 
@@ -84,11 +95,11 @@ class PendingRequest:
     def described(self) -> Iterator[str]:
         """What a signature is put under: what changes, what its plan found, the migrations, the schema, the log's key."""
         request = self.request
-        before = request["earlier"]["release"]
+        before = request["serving" if self._goes_back else "earlier"]["release"]
         rehearsal = " (REHEARSAL: nothing here counts for real)" if self.environment.workspace.rehearsal else ""
         yield f"request   {self.run}{rehearsal}"
         yield f"to        {request['environment']}, until {request['expires']}"
-        yield f"release   {request['version']}, commit {request['commit']}"
+        yield f"{'back to' if self._goes_back else 'release':<9} {request['version']}, commit {request['commit']}"
         yield f"artefact  {request['artefact']['image']}"
         yield f"written   by {', '.join(request.get('authors', ())) or 'nobody who is named'}"
         yield f"replaces  {'nothing: the first release' if before is None else before['version'] + ', commit ' + before['commit']}"
@@ -97,8 +108,10 @@ class PendingRequest:
                 yield f"{key:<9} {request[key]}"
         yield from self._plan_lines()
         applied = set(request["earlier"]["migrations"])
-        to_apply = [migration for migration in request["migrations"] if migration["version"] not in applied]
-        yield f"migrates  {', '.join(migration['version'] + ' ' + migration['name'] for migration in to_apply) or 'nothing'}"
+        moved = [migration for migration in request["migrations"] if migration["version"] not in applied]
+        moved = request["undo"] if self._goes_back else moved
+        named = ", ".join(f"{migration['version']} {migration['name']}" for migration in moved)
+        yield f"{'undoes' if self._goes_back else 'migrates':<9} {named or 'nothing'}"
         yield "schema    as planned:"
         yield from (f"          {line}" for line in self._schema_lines())
         yield f"log key   {self.environment.log.key.vkey.rpartition('+')[0]}, {self._aged(self._log_key_since)}"

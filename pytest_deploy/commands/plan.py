@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pytest_deploy.commands import Env, Rehearse, print_lines
+from pytest_deploy.commands.rollback import require_said
 from pytest_deploy.errors import MigrationsRefused, Refused
 from pytest_deploy.history.history import History, RunEvents
 from pytest_deploy.history.runs import RunQuery
@@ -23,6 +24,7 @@ from pytest_deploy.record.events import RequestMade, RunDecided, RunOpened, give
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.release.request import stored_request
 from pytest_deploy.reports.plan_summary import Planned, plan_summary
+from pytest_deploy.rollback.request import PIPELINE
 from pytest_deploy.workspace import Workspace, program_command
 
 _INDEX = Path(".deploy") / "history"
@@ -36,13 +38,24 @@ def plan(
     summary: Annotated[
         bool, typer.Option("--summary", help="run nothing: print the newest plan as Markdown, for a job or a comment")
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", metavar="VERSION", help="plan a rollback: to this version, the run that deployed it, or `earlier`"
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="why; goes into the request")] = "",
+    ticket: Annotated[str, typer.Option("--ticket", help="the ticket; goes into the request")] = "",
     rest: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST OPTIONS]")] = None,
 ) -> None:
-    """Plan a release: what would go, tried, and the request that people sign; `--summary` shows the newest plan as Markdown."""
+    """Plan a release, or a rollback: what would go, tried, and the request that people sign; `--summary` shows the newest plan as Markdown."""
     if not summary:
         from pytest_deploy.commands.run import run
 
-        run(env, rehearse=rehearse, pipeline="plan", rest=rest)
+        require_said(to)
+        stated = {"to": to, "reason": reason, "ticket": ticket}
+        options = [f"--deploy-{name}={text}" for name, text in stated.items() if text]
+        run(env, rehearse=rehearse, pipeline="plan", rest=[*options, *(rest or [])])
         return
     workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
     policy = policy_of(workspace)
@@ -91,7 +104,9 @@ def _next(planned: Planned, policy: Policy) -> list[str]:
     opened = next(opened for _, opened in of_type(planned.events, RunOpened))
     settings = [f"--deploy-set={key}={value}" for key, value in given(opened.sets, {}).items()]
     rehearse = ["--deploy-rehearse"] if opened.rehearsal else []
-    approve = [program_command("approve", name)] if policy.approval.roles else []
+    goes_back = planned.request.get("pipeline") == PIPELINE
+    approve = [program_command("approve", name)] if (policy.rollback if goes_back else policy.approval).roles else []
+    settings += [f"--deploy-pipeline={PIPELINE}"] if goes_back else []
     return [
         *approve,
         shlex.join(["pytest", f"--deploy-env={policy.environment}", *rehearse, *settings, f"--deploy-run={name}"]),

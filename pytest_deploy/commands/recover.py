@@ -195,8 +195,8 @@ def _finish(
             typer.echo(f"       stopping what still runs of it: {', '.join(str(process.pid) for process in left)}")
             processes.stop_workers(left, grace_s=_GRACE_SECONDS)
         run.resume()
-        # 2. Where nothing had been announced as changing, nothing is undone.
-        if not run.sequence.changed and not run.decided:
+        # 2. Where nothing had been announced as changing, nothing is undone; a rollback that was begun is finished.
+        if not (run.sequence.changed or run.sequence.rolling_back or run.decided):
             return _abandon(environment, run)
         # 3. An interrupted update of the infrastructure is made good first: where a person has to look something up, the run stays open.
         if not run.decided and not _make_good(run, ids):

@@ -54,7 +54,9 @@ class GateFacts:
 
     @cached_property
     def authors(self) -> tuple[str, ...]:
-        """Who wrote, committed or co-wrote what is deployed since this environment's last release."""
+        """Who wrote, committed or co-wrote what is deployed since this environment's last release; the way back brings nothing new."""
+        if self.candidate.pipeline == "rollback":
+            return ()
         return source.authors(self.workspace.root, self.candidate.commit, self.state.deployed_commit)
 
     @property

@@ -138,8 +138,9 @@ def _ending(events: Sequence[Event], opened: RunOpened, decided: RunDecided, wor
             yield f"do        read it, then: `{program_command('approve', run)}`"
     elif decided.outcome == "rollback-failed":
         yield f"do        a person is needed: see the report's rollback section, then `{workspace.command_line('recover')}`"
-    elif any(of_type(events, EnvironmentFrozen)):
-        yield f"do        mend {opened.commit[:12]}: nothing goes here until somebody signs the thaw"
+    elif frozen := next((content for _, content in of_type(events, EnvironmentFrozen)), None):
+        commit = given(frozen.commit) or opened.commit
+        yield f"do        mend {commit[:12]}: nothing goes here until somebody signs the thaw"
 
 
 def _reason(opened: RunOpened) -> Iterator[str]:

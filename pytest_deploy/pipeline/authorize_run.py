@@ -14,6 +14,7 @@ from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.pipeline.requests import (
     approved_request,
     request_now,
+    rollback_request,
 )
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
@@ -25,7 +26,9 @@ from pytest_deploy.record.log import AppendCondition, LogView
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release import request
 from pytest_deploy.release.candidate import ReleaseCandidate, of_request, of_run
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.release.source import Source
+from pytest_deploy.rollback import request as rollback
 
 # --- at the lease
 
@@ -60,7 +63,11 @@ def rate_limit_condition(environment: Environment, context: RunContext) -> Appen
 
 def _refuse_drift(environment: Environment, context: RunContext, source_: Source) -> None:
     approved = approved_request(environment, context)
-    current = request_now(environment, context, source_, approved.image)
+    if approved.pipeline == rollback.PIPELINE:
+        asked = rollback.rollback_to(environment, Baseline.of(approved.parsed["earlier"]))
+        current = rollback_request(environment, context, source_, asked)
+    else:
+        current = request_now(environment, context, source_, approved.image)
     drifted = request.drift(approved.parsed, current.parsed)
     if not drifted:
         return

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,22 +21,25 @@ from pytest_deploy.errors import DeployError, LeaseHeld, Refused, UsageError
 from pytest_deploy.migrate.tools import require_tools
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.authorize_run import authorize_lease, rate_limit_condition
-from pytest_deploy.pipeline.requests import approved_request
+from pytest_deploy.pipeline.requests import approved_request, make_request, rollback_request
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.replaced_steps import STANDARD
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease, preimages, programs
-from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.event import LIMIT, canonical
-from pytest_deploy.record.events import RunOpened, given
+from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
+from pytest_deploy.record.event import LIMIT, Event, canonical, of_type
+from pytest_deploy.record.events import RequestMade, RequestVoided, RunOpened, given
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.open_record import refuse_removed_record
 from pytest_deploy.record.planned import PLAN
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE
 from pytest_deploy.release.source import Source
+from pytest_deploy.rollback import request as rollback
+from pytest_deploy.rollback.request import AskedRollback
+from pytest_deploy.rollback.target import EARLIER
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +52,11 @@ _CUT = re.compile(r"\[([^\[\]\"]+)\]")
 def headline(environment: Environment, context: RunContext, source_: Source) -> list[str]:
     """What begins, for the person watching: what is deployed, where, by whom."""
     policy = environment.policy
-    lines = [f"{context.pipeline} {policy.service.name} {source_.version} to {policy.environment}, by {local_actor()}"]
+    what = f"{context.pipeline} {policy.service.name} {source_.version} to {policy.environment}"
+    if context.goes_back:
+        to = context.to if context.to not in {"", EARLIER} else "the release before"
+        what = f"{'plan of a ' if context.pipeline == PLAN else ''}rollback of {policy.service.name} in {policy.environment} to {to}"
+    lines = [f"{what}, by {local_actor()}"]
     if source_.dirty:
         lines.append("the tree has uncommitted changes: they are deployed too, and the record says so")
     lines += [f"set for this run: {key}={value}" for key, value in policy.settings.items()]
@@ -105,6 +113,8 @@ def open_run(
     environment.secrets.fetch()  # before anything is opened, and never first when a change needs them
     if environment.policy.approval.roles:
         refuse_secret_in_policy(environment)
+    if context.goes_back:
+        refuse_unfit_rollback(environment, context)
     if not environment.has_record:
         refuse_removed_record(environment.store, context.workspace.key_file)
         live.refuse_serving(environment)
@@ -113,18 +123,19 @@ def open_run(
         _opening_event,
         environment,
         context,
-        source_,
         plugins=plugins,
         plugins_kept_out=plugins_kept_out,
         options=options,
     )
-    require_room(opening_event(judged=judged_by(environment, context)))
+    require_room(opening_event(source_, judged=judged_by(environment, context)))
     # 3. The lease, after the gates; it is renewed until the run is sealed.
     lease: Lease | None = None
     waited_s = 0.0
     if context.pipeline != PLAN:
         lease, waited_s = take_lease(environment, context, source_, say=observer.line, stopped=stopped)
         lease.start_renewing()
+    if context.goes_back:
+        source_ = goes_back_to(environment, context, source_, say=observer.line)
     # 4. The run. Where it cannot be opened the lease is given back. Who waited for another did not work meanwhile.
     age_s = max(0.0, time.time() - began - waited_s)
     run = Run(
@@ -139,7 +150,7 @@ def open_run(
     try:
         judged = judged_by(environment, context)
         preimages.keep(environment.log.store, judged)
-        opening = opening_event(judged=judged)
+        opening = opening_event(source_, judged=judged)
         # Smoke alone checks what serves: which release that is makes it evidence for the next environment.
         target = live.serving(environment.platform) if context.pipeline == "smoke" else UNSET
         run.open(structs.replace(opening, target=target))
@@ -177,13 +188,17 @@ def take_lease(
 ) -> tuple[Lease, float]:
     """Take the environment's lease, once it is free; where a request was approved, only after every gate passed.
 
-    With it the seconds that it was waited for, `lease.wait_s` of policy at most.
+    With it the seconds that it was waited for, `lease.wait_s` of policy at most. A rollback's request is made when nobody else
+    works any more: what it goes back from is what serves then.
     """
     waited_s, limit_s = 0.0, environment.policy.lease.wait_s
+    asked: Event | None = None
     while True:
         waited_s += lease.wait_until_free(environment.log, max(0.0, limit_s - waited_s), say=say, stopped=stopped)
         if context.request:
             authorize_lease(environment, context, source_)
+        elif context.pipeline == rollback.PIPELINE and asked is None:
+            asked = ask_for_rollback(environment, context, source_, say=say)
         try:
             taken = lease.take(
                 environment.log,
@@ -196,10 +211,80 @@ def take_lease(
         except LeaseHeld:
             # Of several that waited one was faster: the others wait on.
             if waited_s >= limit_s or not lease.is_held_by_the_living(environment.log):
+                if asked is not None:
+                    void = RequestVoided(cause="lease", request_sha256=asked.read(RequestMade).request_sha256)
+                    environment.log.append(void, run=context.run, actor=PIPELINE_ACTOR)
                 raise
             continue
         logger.info("lease of %s taken for %s", environment.policy.environment, context.run)
         return taken, waited_s
+
+
+def refuse_unfit_rollback(environment: Environment, context: RunContext) -> None:
+    """Refuse a rollback by hand that policy does not let be asked for so, before anything is written. Raises Refused, UsageError."""
+    asked, given = environment.policy.rollback, {"reason": context.reason, "ticket": context.ticket}
+    if context.request:
+        _refuse_another_target(environment, context)
+        return  # what it states was judged when it was planned, and is by the gates
+    if missing := [what for what, text in given.items() if asked.ticket and not text.strip()]:
+        options = " ".join(f"--{what} TEXT" for what in missing)
+        raise Refused(
+            f"a rollback of {environment.policy.environment} states a reason and a ticket (rollback.ticket): add {options}"
+        )
+    if asked.roles and "approval" in environment.policy.phases.leave_out:
+        raise Refused(
+            f"a rollback of {environment.policy.environment} needs signatures of {', '.join(asked.roles)} (rollback.roles), and policy leaves "
+            "the phase approval out, which asks for them: keep the phase, or take the roles out of deploy.yaml"
+        )
+    if not environment.has_record:
+        raise UsageError(
+            f"{environment.policy.environment} has no record: nothing was deployed that could be gone back to"
+        )
+
+
+def ask_for_rollback(
+    environment: Environment, context: RunContext, source_: Source, *, say: Callable[[str], None]
+) -> Event:
+    """Find what is gone back to, say what lies between, and make the request of this run.
+
+    Raises UsageError where there is no such release, Refused where it cannot be gone back to.
+    """
+    asked = look_back(environment, context, say=say)
+    return make_request(environment, context.run, rollback_request(environment, context, source_, asked))
+
+
+def look_back(environment: Environment, context: RunContext, *, say: Callable[[str], None]) -> AskedRollback:
+    """Find what is gone back to, and say what lies between. Raises UsageError, Refused."""
+    asked = rollback.plan_rollback(environment, context.to)
+    say(f"from {asked.leaves} ({asked.now.revision}) back to {asked.release.version} ({asked.target.revision})")
+    for one in asked.between:
+        say(f"  undoes {one}")
+    if environment.policy.infrastructure is not None:
+        say("  leaves the infrastructure as it is")
+    return asked
+
+
+def _refuse_another_target(environment: Environment, context: RunContext) -> None:
+    """Refuse to carry out a request to go back to another release than the one that is named. Raises UsageError, Refused."""
+    approved = approved_request(environment, context).parsed
+    if (
+        context.to
+        and rollback.plan_rollback(environment, context.to).target.revision != approved["earlier"]["revision"]
+    ):
+        raise UsageError(
+            f"--to {context.to}: the request that waits, {context.run}, goes back to {approved['version']}: name that, or plan another"
+        )
+
+
+def goes_back_to(
+    environment: Environment, context: RunContext, source_: Source, *, say: Callable[[str], None]
+) -> Source:
+    """The release that is gone back to, in the place of the checkout that does it. Its request is made, but in a plan."""
+    if context.pipeline == PLAN:
+        stated = look_back(environment, context, say=say).release.to_json()
+    else:
+        stated = approved_request(environment, context).parsed
+    return replace(source_, commit=stated["commit"], version=stated["version"], branch="")
 
 
 def _opening_event(
@@ -213,7 +298,9 @@ def _opening_event(
     judged: Mapping[str, bytes],
 ) -> RunOpened:
     root, policy = context.workspace.root, environment.policy
-    approved = approved_request(environment, context) if context.request else None
+    goes_back = context.pipeline == rollback.PIPELINE
+    made = context.request or (goes_back and any(of_type(environment.log.run(context.run), RequestMade)))
+    approved = approved_request(environment, context) if made else None
     return RunOpened(
         environment=policy.environment,
         pipeline=context.pipeline,  # type: ignore[arg-type] # the options allow the record's pipelines alone

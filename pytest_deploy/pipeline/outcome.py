@@ -48,6 +48,7 @@ ENDINGS = (
     Ending(_AS_IT_WAS, (False,), _OF_ITSELF, 1),
     Ending(_AS_IT_WAS, (False,), ("signal",), 2),
     Ending(_AS_IT_WAS, (False,), ("internal",), 3),
+    Ending(("rolled-back",), (True,), (NO_CAUSE,), 0),
     Ending(("rolled-back",), (True,), _OF_ITSELF, 1),
     Ending(("rolled-back",), (True,), ("signal",), 2),
     Ending(("rolled-back",), (True,), ("internal",), 3),
@@ -92,7 +93,7 @@ def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None
 def _outcome(events: Sequence[Event], pipeline: str, *, well: bool, changed: bool) -> Outcome:
     if well and any(finished.outcome == "still-needed" for _, finished in of_type(events, StepFinished)):
         return "still-needed"
-    if well:
+    if well and pipeline != "rollback":
         return "deployed" if pipeline == "deploy" else "passed"
     if changed:
         return "rolled-back" if _rolled_back(events) else "rollback-failed"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import shlex
 import statistics
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline.outcome import judge
-from pytest_deploy.pipeline.requests import make_request, request_now
+from pytest_deploy.pipeline.requests import make_request, request_now, rollback_request
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause, goes_on
 from pytest_deploy.platform.environment import Environment
@@ -29,8 +29,9 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release import infrastructure, request
 from pytest_deploy.release.candidate import of_request
-from pytest_deploy.release.request import PendingRequest, Plan, built_image
+from pytest_deploy.release.request import PendingRequest, Plan, Request, built_image
 from pytest_deploy.release.source import Source
+from pytest_deploy.rollback import request as rollback
 from pytest_deploy.workspace import program_command
 
 _RUNS_COMPARED = 10
@@ -96,15 +97,17 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     """The request for what was planned, and whether it stood already: nothing drifted since it was made."""
     environment, context, log = run.environment, run.context, run.log
     # 1. What would be asked for now.
-    image = built_image(run.events())
+    ask = _rollback(run, source) if context.goes_back else _deployment(run, source)
     now = environment.clock.now()
-    candidate = request_now(environment, context, source, image).parsed
+    candidate = ask.now
     # 2. A request that lives and says the same stands; every other one is void.
     for pending in request.pending(log.history(), now):
+        if pending.pipeline != candidate.pipeline:
+            continue
         try:
             approved = request.stored_request(context.workspace.store, pending.run, [pending.made]).parsed
             unplanned = plan_fault(log.history(), pending.run)
-            drifted = (unplanned,) if unplanned else request.drift(approved, candidate)
+            drifted = (unplanned,) if unplanned else request.drift(approved, candidate.parsed)
         except Refused as unreadable:
             drifted = (str(unreadable),)
         if not drifted:
@@ -113,15 +116,47 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
         log.append(void, run=pending.run, actor=PIPELINE_ACTOR)
         run.observer.line(f"request {pending.run} is void: {'; '.join(drifted)}")
     # 3. A new one, with the schema's difference that people read before they sign.
-    diff = _schema_diff(environment).encode()
+    diff = ask.schema_diff().encode()
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
     name = new_run_id(context.workspace.environment, environment.system_clock, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
-    rendered = request_now(
-        environment, context, source, image, run=name, plan=plan, previewed=candidate[infrastructure.KEY]
-    )
-    (waiting,) = request.pending([make_request(environment, name, rendered)], now)
+    (waiting,) = request.pending([make_request(environment, name, ask.render(name, plan))], now)
     return waiting, False
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a plan asks for."""
+
+    now: Request
+    """What the plan itself would ask for, to compare what waits with."""
+    render: Callable[[str, Plan], Request]
+    """The request for a run, by the plan that makes it."""
+    schema_diff: Callable[[], str]
+    """What people read of the schema before they sign."""
+
+
+def _deployment(run: Run, source: Source) -> _Asked:
+    environment, image = run.environment, built_image(run.events())
+    asked = request_now(environment, run.context, source, image)
+    previewed = asked.parsed[infrastructure.KEY]  # it takes minutes: asked once
+    return _Asked(
+        asked,
+        lambda name, plan: request_now(
+            environment, run.context, source, image, run=name, plan=plan, previewed=previewed
+        ),
+        lambda: _schema_diff(environment),
+    )
+
+
+def _rollback(run: Run, source: Source) -> _Asked:
+    environment = run.environment
+    asked = rollback.plan_rollback(environment, run.context.to)
+    return _Asked(
+        rollback_request(environment, run.context, source, asked),
+        lambda name, plan: rollback_request(environment, run.context, source, asked, run=name, plan=plan),
+        lambda: rollback.ways_back(environment, asked),
+    )
 
 
 def _schema_diff(environment: Environment) -> str:
@@ -152,6 +187,7 @@ def _summary(run: Run, pending: PendingRequest, waits: Earliest, *, kept: bool) 
     if context.rehearsal and waits.at is not None and waits.at > environment.clock.now():
         rehearse.append(f"--deploy-at={waits.at + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}")
     settings = [f"--deploy-set={setting}" for setting in context.sets]
+    rehearse += [f"--deploy-pipeline={pending.pipeline}"] if context.goes_back else []
     words = [f"--deploy-env={environment.policy.environment}", *rehearse, *settings, f"--deploy-run={pending.run}"]
     return [
         "",
@@ -187,7 +223,9 @@ def _next_commands(environment: Environment, pending: PendingRequest, waits: Ear
         return [
             f"next      nothing to sign or to run: the request expires before it can start; plan again after {after}"
         ]
-    approve = [f"approve   {program_command('approve', pending.run)}"] if environment.policy.approval.roles else []
+    policy = environment.policy
+    roles = policy.rollback.roles if pending.pipeline == rollback.PIPELINE else policy.approval.roles
+    approve = [f"approve   {program_command('approve', pending.run)}"] if roles else []
     return [*approve, f"run       {run}"]
 
 

@@ -17,15 +17,18 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import request, source
 from pytest_deploy.release.request import PendingRequest, Plan, Request
 from pytest_deploy.release.source import Source
+from pytest_deploy.rollback.request import PIPELINE, AskedRollback, build_request
+from pytest_deploy.rollback.target import EARLIER
 
 
 def refuse_unwanted_request(context: RunContext, policy: Policy) -> None:
     """Refuse a request where none is asked for. Raises UsageError."""
-    if context.request and not policy.approval.roles:
+    roles = policy.rollback.roles if context.pipeline == PIPELINE else policy.approval.roles
+    if context.request and not roles and context.pipeline in {"deploy", PIPELINE}:
         raise UsageError(f"--deploy-run={context.request}: {policy.environment} asks for no approval; leave it out")
-    if context.request and context.pipeline != "deploy":
+    if context.request and context.pipeline not in {"deploy", PIPELINE}:
         raise UsageError(
-            f"--deploy-run={context.request}: a request is run by the pipeline deploy, not {context.pipeline}"
+            f"--deploy-run={context.request}: a request is run by the pipeline deploy, or rollback, not {context.pipeline}"
         )
 
 
@@ -39,11 +42,15 @@ def choose_request(context: RunContext, policy: Policy) -> PendingRequest:
     options = [f"--deploy-set={setting}" for setting in context.sets]
     if context.shift_s:
         options.append(f"--deploy-at={environment.clock.now():%Y-%m-%dT%H:%M:%SZ}")
+    if context.goes_back:
+        options.append(f"--deploy-to={context.to or EARLIER}")
     choose = partial(request.choose, workspace=context.workspace, run=context.request, options=options)
     if not environment.has_record:
         return choose([], commit="")
-    live = request.pending(environment.log.history(), environment.clock.now(), real=not context.shift_s)
-    commit = source.read(context.workspace.root).commit
+    waiting = request.pending(environment.log.history(), environment.clock.now(), real=not context.shift_s)
+    live = [one for one in waiting if one.pipeline == context.pipeline]
+    # A rollback is of an earlier commit than the checkout's, and but one request of one lives at a time.
+    commit = live[-1].commit if live and context.goes_back else source.read(context.workspace.root).commit
     return choose(live, commit=commit)
 
 
@@ -78,6 +85,20 @@ def request_now(
         plan=plan,
         previewed=previewed,
     )
+
+
+def rollback_request(
+    environment: Environment,
+    context: RunContext,
+    source_: Source,
+    asked: AskedRollback,
+    *,
+    run: str = "",
+    plan: Plan | None = None,
+) -> Request:
+    """What a request to go back would say now, for the run `run`, by default the one that asks."""
+    digest = steps_lock.digest(steps_lock.of_pipeline(context.workspace.steps_lock, PIPELINE))
+    return build_request(environment, context, source_, asked, steps_sha256=digest, run=run, plan=plan)
 
 
 def make_request(environment: Environment, run: str, rendered: Request) -> Event:

@@ -15,6 +15,7 @@ from msgspec import UNSET
 from pytest_deploy.errors import DeployError
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.authorize_run import authorize_change
+from pytest_deploy.pipeline.freeze import freezes
 from pytest_deploy.pipeline.outcome import Judgement, judge, lost_step, unpassed
 from pytest_deploy.pipeline.requests import approved_request, make_request, request_now
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence, goes_on
@@ -46,14 +47,14 @@ from pytest_deploy.record.lease import Lease
 from pytest_deploy.release import request
 from pytest_deploy.release.live import Baseline
 from pytest_deploy.release.source import Source
+from pytest_deploy.rollback.request import who_asked
 from pytest_deploy.rollback.rollback import baseline_of, order_of
 
 logger = logging.getLogger(__name__)
 
-FREEZING = frozenset({"rolled-back", "rollback-failed"})
-"""The outcomes after which an environment is frozen, where policy says so."""
 NO_STEPS_ANY_MORE = "no step can run any more: undone from the log"
 NOT_IN_POLICY = "not in this environment's policy"
+BUILDS_NOTHING = "a rollback builds nothing"
 
 
 class RunObserver:
@@ -88,9 +89,10 @@ class Run:
     def __post_init__(self) -> None:
         self.policy, self.log = self.environment.policy, self.environment.log
         self.system_clock = self.environment.system_clock
-        left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
+        self._left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
+        self._left_out |= {"build": BUILDS_NOTHING} if self.context.goes_back else {}
         self._gate_group = PIPELINES[self.context.pipeline].gate_group
-        self.sequence = PhaseSequence(self.steps, self.context.pipeline, left_out=left_out)
+        self.sequence = PhaseSequence(self.steps, self.context.pipeline, left_out=self._left_out)
         self._gates_asked_before_change = False
         self._phase: str | None = None
         self._phase_began = 0.0
@@ -127,23 +129,22 @@ class Run:
                     self._phase = None
                 case RollbackStarted(target=target, cause=cause):
                     self._rollback_target, self._rollback_began = target, self.system_clock.monotonic()
+                    self.sequence.rolling_back = True
                     # What closed the run stands: a rollback that was begun is still needed, whatever became of its steps.
-                    self.sequence.close(Cause("step", cause))
+                    if not self.sequence.by_hand:
+                        self.sequence.close(Cause("step", cause))
 
     def settle(self, cause: Cause) -> None:
         """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""
         self.sequence.halted = NO_STEPS_ANY_MORE
         running = self.sequence.running()
-        if running and self._phase != ROLLBACK:
+        if running and (self._phase != ROLLBACK or self.sequence.by_hand):
             # What ended the session closes the run: not the step alone that it ended in.
             self.sequence.close(cause)
         for step in running:
             self._record_end(step, "its end was never seen: the process that ran it is gone")
-        if (
-            self.sequence.closed is None
-            and self.sequence.phase is None
-            and not unpassed(self.events(), self.required, pipeline=self.context.pipeline)
-        ):
+        ended = self.sequence.closed is None and self.sequence.phase is None
+        if ended and not unpassed(self.events(), self.required, pipeline=self.context.pipeline):
             self._advance()
         else:
             self.close(cause)
@@ -155,8 +156,8 @@ class Run:
 
     @property
     def required(self) -> list[Step]:
-        """The steps that must pass: `always`, and not left out by policy."""
-        return [s for s in self.steps if s.when == "always" and s.phase not in self.policy.phases.leave_out]
+        """The steps that must pass: `always`, and not left out."""
+        return [step for step in self.steps if step.when == "always" and step.phase not in self._left_out]
 
     # --- steps
 
@@ -237,13 +238,11 @@ class Run:
 
     def _freeze(self, events: Sequence[Event], judgement: Judgement) -> None:
         """Write `environment.frozen`, once, where the run was rolled back, or could not be, and policy freezes then."""
-        frozen = next(of_type(events, EnvironmentFrozen), None) is not None
-        if frozen or not self.policy.freeze_after_rollback or judgement.outcome not in FREEZING:
+        if not self.policy.freeze_after_rollback or next(of_type(events, EnvironmentFrozen), None) is not None:
             return
-        _, opened = next(of_type(events, RunOpened))
-        reason = ": ".join(part for part in (judgement.outcome, judgement.cause) if part)
-        self.append(EnvironmentFrozen(reason=reason, commit=opened.commit, version=opened.version))
-        logger.info("frozen until somebody signs thaw: %s", reason)
+        for freeze in freezes(judgement, events, self.environment.workspace.store):
+            self.append(freeze)
+            logger.info("frozen until somebody signs thaw: %s", freeze.reason)
 
     def elapsed(self) -> float:
         return round(self.system_clock.monotonic() - self.started_at, 3)
@@ -276,7 +275,8 @@ class Run:
 
     def _gates_before_change(self, phase: str) -> Cause | None:
         """Ask every gate once more, right before the first phase that changes something."""
-        changing = phase != ROLLBACK and any(step.changes for step in self.steps if step.phase == phase)
+        forward = phase != ROLLBACK or self.sequence.by_hand
+        changing = forward and any(step.changes for step in self.steps if step.phase == phase)
         if not changing or self._gates_asked_before_change or self.source is None:
             return None
         self._gates_asked_before_change = True
@@ -320,6 +320,8 @@ class Run:
         self.observer.phase_finished(phase, outcome, seconds)
         # 3. What follows from its end.
         if phase == ROLLBACK and self.sequence.halted is None:
+            if self.sequence.by_hand and outcome != "passed":
+                self.sequence.close(Cause("step", "rollback failed: no step shows that it was led back"), phase)
             self.finish_rollback("done" if outcome == "passed" else "failed")
         if phase == "build" and well and self.source is not None:
             self._request(self.source)
@@ -356,23 +358,24 @@ class Run:
 
     @property
     def needs_rollback(self) -> bool:
-        """Whether something was changed, the run is closed, and no rollback has finished."""
-        needed = self.sequence.closed is not None and self.sequence.changed
+        """Whether something was changed, or a rollback has begun, the run is closed, and no rollback has finished."""
+        needed = self.sequence.closed is not None and (self.sequence.changed or self.sequence.rolling_back)
         return needed and next(of_type(self.events(), RollbackFinished), None) is None
 
     def start_rollback(self) -> Baseline | None:
         """Write `rollback.started` once; what the environment was before the first change."""
         events = self.events()
         baseline = baseline_of(events)
+        self.sequence.rolling_back = True
         if next(of_type(events, RollbackStarted), None) is not None:
             return baseline
-        cause = self.sequence.closed.text if self.sequence.closed else ""
+        cause = who_asked(events) if self.sequence.by_hand else str(self.sequence.closed or "")
         target = baseline.release.version if baseline is not None and baseline.release is not None else "none"
         order = ["traffic", "database"]
         folder = self.environment.migrations_folder
         if baseline is not None and order_of(self.policy.rollback.order, baseline, folder) == "database-first":
             order.reverse()
-        if self.policy.infrastructure is not None:
+        if self.policy.infrastructure is not None and not self.sequence.by_hand:
             order.append("infrastructure")
         self._rollback_began, self._rollback_target = self.system_clock.monotonic(), target
         self.append(RollbackStarted(cause=cause, order=order, target=target))

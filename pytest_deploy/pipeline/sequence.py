@@ -5,7 +5,8 @@ Rules:
 - mode `all`: every step of the phase runs, one failure fails the phase; mode `first`: in order, the first failure closes;
 - a failed phase, a signal or any other cause closes the sequence for good: the remaining steps never start; of a gate
   group every phase runs first, so that no refusal hides another;
-- rollback steps start only in a closed sequence in which a changing step had been announced.
+- rollback steps start only in a closed sequence in which a changing step had been announced; in the pipeline `rollback`, which a
+  person asked for, they are a phase like others, and once it has begun nothing but its own failure stops it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ class Cause:
     """What failed and what was found, e.g. `smoke failed: "health answers 200": expected 200, got 500`."""
     short: str = ""
     """What is said of each step that is not run because of it, e.g. `smoke failed`; empty: the text."""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class PhaseSequence:
         """`left_out` maps phases to the cause for which policy leaves them out."""
         self._pipeline = pipeline
         self._gate_group = PIPELINES[pipeline].gate_group
+        self.by_hand = ROLLBACK in PIPELINES[pipeline].phases
+        """Whether the rollback is what was asked for, not what follows a failure."""
+        self.rolling_back = False
+        """Whether the rollback has begun."""
         self._steps = {step.nodeid: step for step in steps}
         self._phases = tuple(dict.fromkeys(step.phase for step in steps))
         self._not_run = {step.nodeid: left_out[step.phase] for step in steps if left_out and step.phase in left_out}
@@ -93,7 +101,7 @@ class PhaseSequence:
         """The phase whose steps may run now; None when the run is complete."""
         for phase in self._phases:
             if phase == ROLLBACK:
-                if self.closed is not None and self.changed and not self.complete(phase):
+                if self._goes_back() and not self.complete(phase):
                     return phase
             elif (self.closed is None or self.running(phase)) and not self.complete(phase):
                 return phase
@@ -129,6 +137,7 @@ class PhaseSequence:
             raise OutOfOrder(f"{nodeid} was refused: {self.refusal(nodeid)}")
         self._started.add(nodeid)
         self.changed |= self._steps[nodeid].changes
+        self.rolling_back |= self._steps[nodeid].phase == ROLLBACK
 
     def finish(self, nodeid: str, outcome: StepOutcome, *, cause: str = "") -> None:
         """A step ended. In an ordered phase a failure closes at once; else at the end of the phase. `cause`: what was found."""
@@ -149,7 +158,7 @@ class PhaseSequence:
         """Nothing more may start. The first cause stands. A cause in the rollback phase closes the rollback."""
         if phase == ROLLBACK:
             self.rollback_closed = self.rollback_closed or cause
-        else:
+        if phase != ROLLBACK or self.by_hand:
             self.closed = self.closed or cause
 
     def replay(self, events: Iterable[Event]) -> None:
@@ -159,6 +168,7 @@ class PhaseSequence:
                 case StepStarted(nodeid=nodeid) if nodeid in self._steps:
                     self._started.add(nodeid)
                     self.changed |= self._steps[nodeid].changes
+                    self.rolling_back |= self._steps[nodeid].phase == ROLLBACK
                 case StepFinished(nodeid=nodeid, outcome=outcome) if nodeid in self._steps:
                     self._outcomes[nodeid] = outcome
                 case StepNotRun(nodeid=nodeid, cause=cause) if nodeid in self._steps:
@@ -222,11 +232,20 @@ class PhaseSequence:
     def _failed(self, step: Step) -> FailedStep:
         return FailedStep(step.phase, step.title, self._found.get(step.nodeid, ""))
 
+    def _goes_back(self) -> bool:
+        """Whether the rollback may run now, as far as what went before it says."""
+        if self.by_hand:
+            return self.closed is None or self.rolling_back
+        return self.closed is not None and self.changed
+
     def _rollback_cause(self) -> str | None:
         if self.halted is not None:
             return self.halted
         if self.rollback_closed is not None:
             return f"rollback stopped because {_in_short(self.rollback_closed)}"
+        if self.by_hand:
+            stopped = self.closed is not None and not self.rolling_back
+            return f"skipped because {_in_short(self.closed)}" if stopped and self.closed is not None else None
         if self.closed is not None:
             return None if self.changed else "nothing to roll back: nothing had been changed"
         forward = all(self.complete(phase) for phase in self._phases if phase != ROLLBACK)

@@ -25,7 +25,7 @@ from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import AlertRaised, EventContent, StepFinished, given, parse
+from pytest_deploy.record.events import AlertRaised, EventContent, RunOpened, StepFinished, given, parse
 from pytest_deploy.record.plain_text import STATED_BYTES, shortened, stated, words_of
 from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_folder import OWN, RunFolder, encodable_name
@@ -148,6 +148,11 @@ class StepRecord:
     def alert(self, alert: str, detail: str) -> None:
         """Raise an alert while the step still runs."""
         self.event(AlertRaised(alert=alert, detail=shortened(self._redact(words_of(detail)), STATED_BYTES)))
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline of this run, as its `run.opened` says."""
+        return next(content.pipeline for _, content in of_type(self.events(), RunOpened))
 
     @property
     def store(self) -> Path:

@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import pairwise
 from operator import itemgetter
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.policy.phases import PHASES, phases_of
+from pytest_deploy.policy.phases import PHASES, PIPELINES, phases_of
 from pytest_deploy.policy.replaced_steps import STANDARD, ReplacedStep, is_standard
 from pytest_deploy.program import NAME
 from pytest_deploy.workspace import program_command
@@ -192,9 +192,19 @@ def refuse_other_standard(path: Path) -> None:
 
 
 def of_pipeline(path: Path, pipeline: str) -> tuple[Step, ...]:
-    """The steps of a lock file that a pipeline takes, in order. Raises CollectionRefused."""
+    """The steps of a lock file that a pipeline takes, in order, as it takes them. Raises CollectionRefused."""
+    return _as_taken(_of_phases(path, pipeline), pipeline)
+
+
+def _of_phases(path: Path, pipeline: str) -> tuple[Step, ...]:
     phases = phases_of(pipeline)
     return tuple(step for step in read(path) if step.phase in phases)
+
+
+def _as_taken(steps: Iterable[Step], pipeline: str) -> tuple[Step, ...]:
+    """The steps with when they run in this pipeline: where it runs a phase whatever happens, each step of it must pass."""
+    phases = PIPELINES[pipeline].phases
+    return tuple(replace(step, when="always") if step.phase in phases else step for step in steps)
 
 
 def accept(
@@ -210,9 +220,9 @@ def accept(
     """
     refuse_strays(lock.parent)
     refuse_other_standard(lock)
-    expected = of_pipeline(lock, pipeline)
+    expected = _of_phases(lock, pipeline)
     compare(expected, collected)
-    expected = _without(expected, pipeline, replaced or {})
+    expected = _as_taken(_without(expected, pipeline, replaced or {}), pipeline)
     having_steps = {*left_out, *(step.phase for step in expected)}
     faults = [
         Fault("suites", None, phase, "a phase without a step", f"put steps into suites/{phase}")

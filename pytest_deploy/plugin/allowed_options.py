@@ -43,7 +43,7 @@ FIRST = "pytest_deploy.plugin.plugin"
 OPTIONS: Mapping[str, OptionRule] = table(
     # --- permitted
     (OptionRule("the deployment itself: it goes into the record", None),
-     "deploy_env deploy_config deploy_pipeline deploy_set deploy_reason deploy_run deploy_rehearse deploy_at deploy_ticket"),
+     "deploy_env deploy_config deploy_pipeline deploy_set deploy_reason deploy_run deploy_rehearse deploy_at deploy_ticket deploy_to"),
     (OptionRule("how many workers share the parallel phases; which steps run, and in what order, stays the lock's", None),
      "numprocesses"),
     (OptionRule("shows the steps and runs none; nothing is written", None), "collectonly"),

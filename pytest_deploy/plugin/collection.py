@@ -41,6 +41,8 @@ IN_ROLLBACK: Final = "rollback"
 """The parameter's value that makes a smoke step a step of the rollback, and its id."""
 ROLLED_BACK: Final = ("REQ-o00043-I",)
 """What a smoke step can show in a rollback: that it led back to the release before."""
+ROLLED_BACK_BY_HAND: Final = ("REQ-o00044-H",)
+"""What it can show in a rollback that somebody asked for."""
 _AGAIN: Final = "deploy_phase"
 """The parameter that a smoke step has which runs again in a rollback."""
 
@@ -237,7 +239,8 @@ class Collection:
     def _step(self, item: pytest.Item) -> Step:
         step = step_of(item)
         # Again in a rollback it shows that what was before answers: of the new release it says nothing.
-        claims = ROLLED_BACK if _runs_again(item) else report_writers.claims(item, self._config.option.deploy_env)
+        again = ROLLED_BACK_BY_HAND if self._pipeline == "rollback" else ROLLED_BACK
+        claims = again if _runs_again(item) else report_writers.claims(item, self._config.option.deploy_env)
         step = replace(step, verifies=claims)
         item.stash[STEP] = step
         report_writers.label_item(item, step)

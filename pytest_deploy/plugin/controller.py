@@ -154,7 +154,9 @@ class Controller:
 
     def _stop_at_run_limit(self) -> bool:
         """The run's time is over: whether the step that runs is to be stopped."""
-        self._run_limit_passed = self.run is not None and self.run.sequence.closed is None
+        sequence = None if self.run is None else self.run.sequence
+        # A rollback that somebody asked for is not stopped half way: it has the time that its own budget gives.
+        self._run_limit_passed = sequence is not None and sequence.closed is None and not sequence.rolling_back
         return self._run_limit_passed
 
     # --- steps

@@ -1,4 +1,4 @@
-"""The fixtures of a deployment's suites: `release baseline policy database migrations service platform gates rollback record clock secrets`."""
+"""The fixtures of a deployment's suites: `release baseline stated policy database migrations service platform gates rollback record clock secrets`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.infrastructure_update import InfrastructureUpdate, approved_update
 from pytest_deploy.release.live import Baseline, Release
+from pytest_deploy.release.request import stored_request
+from pytest_deploy.rollback import request as rollback_request
 from pytest_deploy.rollback.rollback import RollbackExecutor, baseline_of
 
 CANDIDATE: Final = "candidate"
@@ -45,6 +47,11 @@ class Gates:
         self._record = record
         self._clock = clock
         self._point = point
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline whose gates these are: in a plan the one that is planned."""
+        return self._gates.facts.candidate.pipeline
 
     def check(self, name: str) -> Verdict:
         """Ask the gate and record its verdict; fail the step where it refuses.
@@ -153,8 +160,17 @@ def release(environment: Environment, record: StepRecord, baseline: Baseline | N
 
 @pytest.fixture
 def baseline(record: StepRecord) -> Baseline | None:
-    """The environment before the first change, as the run's request states it; None where the run made no request."""
+    """What a rollback of this run returns to: the environment before the first change, or what was asked for by hand; None without a request."""
     return baseline_of(record.events())
+
+
+@pytest.fixture
+def stated(environment: Environment, record: StepRecord, baseline: Baseline | None) -> Baseline | None:
+    """The environment before the first change, as the run's request states it; None where the run made no request."""
+    if record.pipeline != rollback_request.PIPELINE:
+        return baseline
+    made = stored_request(environment.workspace.store, environment.run, record.events())
+    return rollback_request.serving_of(made)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pytest_deploy.policy.phases import PIPELINES
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
 
 _SHOWS = frozenset({"-h", "--help", "-V", "-VV", "--version"})
-IMPLEMENTED_PIPELINES = ("deploy", "plan", "smoke")
+IMPLEMENTED_PIPELINES = ("deploy", "plan", "smoke", "rollback")
 """The pipelines this version runs."""
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ def add(parser: pytest.Parser) -> None:
         metavar="INSTANT",
         type=_said,
         help="rehearsals only: set the clock of gates and expiry, e.g. 2026-11-23T15:00:00Z; it goes on running",
+    )
+    group.addoption(
+        "--deploy-to",
+        metavar="VERSION",
+        type=_said,
+        default=None,
+        help="with --deploy-pipeline=rollback, or a plan of one: the version to go back to, the run that deployed it, or `earlier`, the release before (default)",
     )
     group.addoption("--deploy-reason", metavar="TEXT", default="", help="why; goes into the request and the record")
     group.addoption(
@@ -125,7 +132,15 @@ def run_context(config: pytest.Config) -> RunContext | None:
             f"--deploy-pipeline={option.deploy_pipeline}: this version runs {' and '.join(IMPLEMENTED_PIPELINES)}; the others are named in the "
             "design and not built yet"
         )
-    for name, text in (("--deploy-reason", option.deploy_reason), ("--deploy-ticket", option.deploy_ticket)):
+    if option.deploy_to and option.deploy_pipeline not in {"rollback", "plan"}:
+        raise pytest.UsageError(
+            f"--deploy-to={option.deploy_to}: only a rollback goes back, or the plan of one: add --deploy-pipeline=rollback"
+        )
+    for name, text in (
+        ("--deploy-reason", option.deploy_reason),
+        ("--deploy-ticket", option.deploy_ticket),
+        ("--deploy-to", option.deploy_to or ""),
+    ):
         if not is_plain(text):
             raise pytest.UsageError(f"{name} {NOT_PLAIN}: write one line of plain text")
     return RunContext(
@@ -136,6 +151,7 @@ def run_context(config: pytest.Config) -> RunContext | None:
         request=option.deploy_run or "",
         shift_s=_clock_shift_s(option),
         ticket=option.deploy_ticket,
+        to=option.deploy_to or "",
     )
 
 

@@ -92,7 +92,8 @@ class Progress(RunObserver):
         always = [step for step in self._steps if step.when == "always"]
         left = sum(step.nodeid not in self._ended for step in always)
         count = sum(step.phase == phase for step in self._steps)
-        rest = f"{left} of {len(always)} steps to go" if phase != "rollback" else "undoing what was changed"
+        undoes = phase == "rollback" and not any(step.phase == phase for step in always)
+        rest = "undoing what was changed" if undoes else f"{left} of {len(always)} steps to go"
         self.line()
         self.line(f"{phase}  {_steps(count)} · {rest}", bold=True)
         self._config.hook.pytest_deploy_phase_started(phase=phase)

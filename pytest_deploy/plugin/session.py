@@ -136,7 +136,8 @@ def with_run_id(context: RunContext, policy: Policy, *, runs: bool) -> RunContex
         Environment(context.workspace, policy).require_ready()
         if context.rehearsal:
             rehearsal_roster.prepare(context.workspace, policy)
-        if context.pipeline == "deploy" and policy.approval.roles:
+        asks = {"deploy": policy.approval.roles, "rollback": policy.rollback.roles}
+        if asks.get(context.pipeline):
             request = requests.choose_request(context, policy)
             shift_s = context.shift_s or request.shift.total_seconds()
             return replace(context, run=request.run, request=request.run, shift_s=shift_s)

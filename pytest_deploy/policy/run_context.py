@@ -28,6 +28,13 @@ class RunContext:
     shift_s: float = 0.0
     """Seconds a rehearsal's clock is ahead of the real one (`--deploy-at`)."""
     ticket: str = ""
+    to: str = ""
+    """What a rollback by hand returns to: a version, a run, or `earlier`."""
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it is a rollback that somebody asks for, or the plan of one."""
+        return self.pipeline == "rollback" or (self.pipeline == "plan" and bool(self.to))
 
     @property
     def rehearsal(self) -> bool:

@@ -111,6 +111,10 @@ class RunState:
     def is_open(self) -> bool:
         return self.stage in OPEN
 
+    def brings(self, outcome: str) -> bool:
+        """Whether its commit serves where it ends so."""
+        return outcome == "deployed" or (outcome == "rolled-back" and self.pipeline == "rollback")
+
     def apply(self, event: Event) -> None:  # noqa: C901, PLR0912 - one arm a type
         data = event.data
         self.known = True
@@ -210,7 +214,7 @@ class LogState:
         self.freeze: Freeze | None = None
         """The newest freeze, whether or not something lifted it since."""
         self.deployed_commit: str | None = None
-        """What the newest run that closed as deployed made serve."""
+        """What the newest run that closed as deployed made serve, or a rollback by hand brought back."""
         self.traffic: Event | None = None
         """The newest traffic.moved: which revisions serve."""
         self._open: dict[str, None] = {}  # in the order in which they opened
@@ -249,7 +253,7 @@ class LogState:
             state = self.runs.get(event.run)
             if state is None:
                 state = self.runs[event.run] = RunState()
-            if event.type == "run.closed" and event.data["outcome"] == "deployed":
+            if event.type == "run.closed" and state.brings(event.data["outcome"]):
                 self.deployed_commit = state.commit
             state.apply(event)
             if event.type in STAGE_AFTER and state.is_open:

@@ -52,7 +52,7 @@ def of_request(store: Path, run: str, *, events: Sequence[Event] = ()) -> Releas
     request = json.loads(stored_file.read(stored_file.file_of(store, f"runs/{run}/request.json")))
     approved = request["artefact"]["image"].partition("@")[2]
     return ReleaseCandidate(
-        pipeline="deploy",
+        pipeline=request.get("pipeline", "deploy"),
         run=run,
         commit=request["commit"],
         built=_built_digest(events) if events else approved,
@@ -62,22 +62,27 @@ def of_request(store: Path, run: str, *, events: Sequence[Event] = ()) -> Releas
         ),
         request=run,
         holds_lease=bool(events),
+        reason=request.get("reason", ""),
+        ticket=request.get("ticket", ""),
         failed=_failed_builds(events),
     )
 
 
 def of_run(environment: Environment, context: RunContext, events: Sequence[Event]) -> ReleaseCandidate:
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
-    if context.request:
+    if context.request or context.pipeline == "rollback":  # a rollback has a request from its start
         return of_request(context.workspace.store, context.run, events=events)
     migrations = read_migrations(environment.migrations_folder)
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
     history = environment.log.history()
     waiting = pending(history, environment.clock.now()) if is_plan else ()
-    of_commit = [live for live in waiting if live.commit == commit and not plan_fault(history, live.run)]
+    pipeline = "rollback" if context.goes_back else context.pipeline
+    # A rollback is of an earlier commit, and but one request of one lives at a time.
+    alike = [live for live in waiting if (live.pipeline == pipeline if context.goes_back else live.commit == commit)]
+    of_commit = [live for live in alike if not plan_fault(history, live.run)]
     return ReleaseCandidate(
-        pipeline=context.pipeline,
+        pipeline=pipeline,
         run=context.run,
         commit=commit,
         built=_built_digest(events),

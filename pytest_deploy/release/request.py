@@ -69,14 +69,19 @@ class Request:
         """The artefact, `<repository>@sha256:<64 hex>`."""
         return str(self.parsed["artefact"]["image"])
 
+    @property
+    def pipeline(self) -> str:
+        """The pipeline that carries it out; one that does not say it is a deployment's."""
+        return str(self.parsed.get("pipeline", PIPELINE))
+
     def event_content(self) -> RequestMade:
         request = self.parsed
         return RequestMade(
             request_sha256=self.sha256,
-            expires=parse_stamp(request["expires"]),
+            expires=None if request["expires"] is None else parse_stamp(request["expires"]),
             requested_by=local_actor(),
             environment=request["environment"],
-            pipeline=PIPELINE,
+            pipeline=self.pipeline,
             commit=request["commit"],
             branch=request["branch"],
             version=request["version"],
@@ -201,6 +206,8 @@ class PendingRequest:
     requested_by: str
     """An actor: whoever made it deploys it."""
     made: Event
+    pipeline: str = PIPELINE
+    """What carries it out."""
 
     @property
     def shift(self) -> timedelta:
@@ -219,7 +226,10 @@ def pending(events: Iterable[Event], at: datetime, *, real: bool = False) -> tup
         # A run that makes a request for itself gives it no time to wait.
         if made.expires is None or not (commit := given(made.commit)):
             continue
-        request = PendingRequest(event.run, commit, made.request_sha256, made.expires, made.requested_by, event)
+        pipeline = given(made.pipeline) or PIPELINE
+        request = PendingRequest(
+            event.run, commit, made.request_sha256, made.expires, made.requested_by, event, pipeline
+        )
         if (at + request.shift if real else at) < made.expires:
             requests.append(request)
     return tuple(requests)

@@ -231,6 +231,14 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The outcome of a run as its heading says it, and what it means."""
 
+_BY_HAND: Final[Mapping[str, str]] = {
+    "refused": "{environment} did not go back to {release}: it may not now. Nothing was changed.",
+    "failed": "{environment} did not go back to {release}. Nothing had been changed.",
+    "rolled-back": "{environment} went back to {release}, as was asked. {now}",
+    "rollback-failed": "{environment} was to go back to {release}, and that failed. A person is needed.",
+}
+"""What the outcome of a rollback that somebody asked for means."""
+
 
 def describe_outcome(summary: RunSummary) -> str:
     started = summary.contents(RollbackStarted)
@@ -241,7 +249,8 @@ def describe_outcome(summary: RunSummary) -> str:
     pipeline = summary.opened.pipeline
     counted = Counter(step.outcome for step in summary.steps)
     neither = [f"{counted[end]} {end.replace('-', ' ')}" for end in ("still-needed", "not-applicable") if counted[end]]
-    return OUTCOMES[summary.outcome][1].format(
+    meaning = _BY_HAND.get(summary.outcome) if pipeline == "rollback" else None
+    return (meaning or OUTCOMES[summary.outcome][1]).format(
         release=f"Release {summary.opened.version}",
         environment=summary.opened.environment,
         pipeline=pipeline.upper() if pipeline in {"iq", "oq", "pq"} else pipeline.capitalize(),

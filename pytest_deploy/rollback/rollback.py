@@ -18,16 +18,18 @@ import psycopg
 
 from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
 from pytest_deploy.migrate import ledger, rollback, snapshot
+from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration, compatibility
 from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.migrations import rolled_back_events
-from pytest_deploy.migrate.session import with_lock_timeout
+from pytest_deploy.migrate.session import connect, with_lock_timeout
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import EventContent, RequestMade, StepStarted, TrafficMoved, given
-from pytest_deploy.release.live import Baseline
+from pytest_deploy.record.events import EventContent, RequestMade, RollbackStarted, StepStarted, TrafficMoved, given
+from pytest_deploy.release.live import Baseline, read_baseline
 from pytest_deploy.rollback.infrastructure import StackRollback, alert, told_as_alert
+from pytest_deploy.rollback.way_back import Between, way_back
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +77,8 @@ Act = MoveTraffic | RollBackSchema | RestoreInfrastructure
 
 
 def announced(events: Sequence[Event]) -> bool:
-    """Whether a run announced a step that changes the environment; without one there is nothing to undo."""
-    return any(step.changes for _, step in of_type(events, StepStarted))
+    """Whether a run announced a step that changes the environment, or a rollback; without one there is nothing to undo."""
+    return any(step.changes for _, step in of_type(events, StepStarted)) or any(of_type(events, RollbackStarted))
 
 
 def baseline_of(events: Sequence[Event]) -> Baseline | None:
@@ -120,6 +122,14 @@ def files(folder: Path | None) -> tuple[Migration, ...]:
         return ()
 
 
+def applied(environment: Environment) -> tuple[Applied, ...]:
+    """What is applied now; nothing where there is no database."""
+    if not environment.platform.has_database:
+        return ()
+    with connect(environment.platform.database.owner, autocommit=True) as connection:
+        return ledger.applied(connection)
+
+
 @dataclass(frozen=True)
 class RollbackExecutor:
     """What carries the acts of a rollback out in an environment, each recorded by `append` when it is done."""
@@ -153,6 +163,12 @@ class RollbackExecutor:
     def infrastructure(self) -> StackRollback:
         """What the run did to the stack."""
         return StackRollback(self.environment, self.events)
+
+    def way_back(self, baseline: Baseline) -> tuple[Between, ...]:
+        """The migrations that stand between now and the baseline, newest first. Raises Refused where they do not lead back."""
+        return way_back(
+            applied(self.environment), files(self._folder), read_baseline(self.environment.platform), baseline
+        )
 
     def undo(self, baseline: Baseline) -> tuple[Act, ...]:
         """Execute the whole plan; what was done. Raises ManualInterventionRequired where it does not lead back."""

@@ -52,14 +52,25 @@ def test_a_push_to_main_deploys_development_and_keeps_a_copy_of_its_record(runne
     assert_verifies(development)
 
 
-def test_what_is_not_built_yet_ends_with_the_programs_own_refusal(runner: Runner) -> None:
-    """A rollback by hand is not built yet, and the workflow does not pretend that it is."""
-    inputs = {"environment": "production", "target_version": "v1.2.3"}
+@pytest.mark.faults
+def test_a_rollback_goes_back_to_the_version_that_is_named_and_no_further_than_the_record_knows(runner: Runner) -> None:
+    development, standing = first_deployed(runner)
+    version = development.said("run.opened")[0]["version"]
+    development.commit("The same again")
+    assert runner.run("deploy-development.yml", "push").code == 0
+    inputs = {"environment": "development", "reason": "log-in fails", "ticket": "INC-7"}
 
-    ran = runner.run("rollback.yml", "workflow_dispatch", inputs=inputs)
+    unknown = runner.run("rollback.yml", "workflow_dispatch", inputs={**inputs, "target_version": "v9.9.9"})
+    ran = runner.run("rollback.yml", "workflow_dispatch", inputs={**inputs, "target_version": version})
 
-    assert ran.code == 1, ran.said
-    assert "No such command 'rollback'" in ran.said
+    assert unknown.code == 1, unknown.said
+    assert "--to v9.9.9: the record knows no such release" in unknown.said
+    assert ran.code == 0, ran.said
+    opened = development.said("run.opened")[0]
+    assert (opened["pipeline"], opened["version"], opened["ticket"]) == ("rollback", version, "INC-7")
+    assert development.decided()["outcome"] == "rolled-back"
+    assert development.standing() == standing
+    assert_verifies(development)
 
 
 def dispatched(runner: Runner, environment: str, step: str, run: str = "") -> Ran:

@@ -36,7 +36,7 @@ class RequestMade(EventContent, frozen=True, kw_only=True):
     image: str | UnsetType | None = UNSET
     """The artefact, `name@sha256:…`."""
     earlier: dict[str, Any] | UnsetType | None = UNSET
-    """What served when the request was made, which a rollback restores; null where nothing did."""
+    """What a rollback restores: what served when the request was made, or of a rollback by hand what it goes back to; null where nothing did."""
     reason: StatedText | UnsetType | None = UNSET
     ticket: StatedText | UnsetType | None = UNSET
     plan: str | UnsetType = UNSET

@@ -6,14 +6,16 @@ import json
 
 import pytest
 
-from pytest_deploy import Migrations, MigrationsRefused, Policy, StepRecord
+from pytest_deploy import Gates, Migrations, MigrationsRefused, Policy, StepRecord
 
 MINUTES = 60
 
 
 @pytest.fixture(autouse=True)
-def folder_of_migrations(migrations: Migrations, record: StepRecord) -> None:
-    """Without one there is nothing to judge here."""
+def folder_of_migrations(migrations: Migrations, gates: Gates, record: StepRecord) -> None:
+    """Without one there is nothing to judge here, nor where none is to be applied."""
+    if gates.pipeline == "rollback":
+        record.not_applicable("a rollback applies no migration")
     if migrations.folder is None:
         record.not_applicable("deploy.yaml says database.migrations: null: a step of suites/migration moves the schema")
 

@@ -1,4 +1,4 @@
-"""REQ-o00043-I: what was changed is undone, in policy's order, from the log and the live state."""
+"""What was changed is undone, in policy's order, from the log and the live state: after a failure (REQ-o00043-I), or as somebody asked (REQ-o00044-H)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from pytest_deploy import Baseline, Migrations, NoInfrastructure, RollbackExecut
 
 SHOWN_LINES = 30
 
-pytestmark = pytest.mark.requirement("REQ-o00043-I")
+OF_ITSELF, BY_HAND = "REQ-o00043-I", "REQ-o00044-H"
+
+pytestmark = [pytest.mark.requirement(OF_ITSELF), pytest.mark.requirement(BY_HAND)]
+
+
+def shown(record: StepRecord) -> str:
+    """What a rollback shows: that one follows a failure, or that one can be asked for."""
+    return BY_HAND if record.pipeline == "rollback" else OF_ITSELF
 
 
 @pytest.mark.requirement("REQ-o00044-G")
@@ -29,7 +36,7 @@ def test_environment_is_led_back(rollback: RollbackExecutor, baseline: Baseline,
         {"done": [type(act).__name__ for act in acts], "migrations": undone, "left": [str(act) for act in left]},
     )
     assert not left
-    record.verified("REQ-o00043-I")
+    record.verified(shown(record))
     if undone:
         record.verified("REQ-o00044-P")
     if any(step["outcome"] in {"failed", "error"} for step in steps):
@@ -47,7 +54,7 @@ def test_traffic_is_what_it_was(rollback: RollbackExecutor, baseline: Baseline, 
     assert live.shares == {baseline.revision: 100}
     assert not live.tags
     assert live.settled
-    record.verified()
+    record.verified(shown(record))
 
 
 def _difference(before: Path, now: str) -> list[str]:
@@ -69,7 +76,7 @@ def test_schema_is_what_it_was(migrations: Migrations, baseline: Baseline, recor
         {"schema": found.sha256, **({"difference": difference} if found.sha256 != baseline.schema_sha256 else {})},
     )
     assert found.sha256 == baseline.schema_sha256, "\n".join(["the schema is not what it was:", *difference])
-    record.verified()
+    record.verified(shown(record))
 
 
 def test_infrastructure_is_what_it_was(rollback: RollbackExecutor, record: StepRecord) -> None:
@@ -82,4 +89,4 @@ def test_infrastructure_is_what_it_was(rollback: RollbackExecutor, record: StepR
     record.expect({"state": earlier.digest}, {"state": found.digest, "different": found.differences(earlier)})
     assert found.differences(earlier) == ()
     assert not found.pending
-    record.verified()
+    record.verified(shown(record))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.pipeline.freeze import freezes
+from pytest_deploy.pipeline.outcome import Judgement
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
@@ -13,9 +15,10 @@ from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import of_type
-from pytest_deploy.record.events import EnvironmentFrozen
+from pytest_deploy.record.events import EnvironmentFrozen, RequestMade
+from pytest_deploy.release.live import Baseline, Release
 from pytest_deploy.workspace import Workspace
-from tests.unit.record.sample_record import RunWriter
+from tests.unit.record.sample_record import IMAGE, SHA, RunWriter, open_log
 from tests.unit.sample_environment import environment
 
 
@@ -69,3 +72,18 @@ def test_what_deployed_freezes_nothing(tmp_path: Path) -> None:
     run = left(tmp_path)
     assert run.decide().outcome == "deployed"
     assert frozen(run) == []
+
+
+def test_what_was_gone_back_from_is_what_a_rollback_by_hand_freezes(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    release = Release("1.3.0", "e" * 40, IMAGE, (), "diary-00003")
+    served = Baseline("diary-00003", (), SHA, SHA, release).to_json()
+    run = RunWriter(log, pipeline="rollback").request(says={"serving": served, "pipeline": "rollback"}, reason="slow")
+    run.open(request_sha256=next(content.request_sha256 for _, content in of_type(log.history(), RequestMade)))
+    events = [event for event in log.history() if event.run == run.run]
+
+    (freeze,) = freezes(Judgement("rolled-back", "", 0), events, log.store.folder())
+
+    assert (freeze.commit, freeze.version) == ("e" * 40, "1.3.0")
+    assert freeze.reason == "rolled-back: from 1.3.0 to 1.2.0; slow"
+    assert not list(freezes(Judgement("refused", "", 1), events, log.store.folder()))

@@ -116,6 +116,30 @@ def test_the_exit_code_tells_who_stopped_it(kind: CauseKind, code: int) -> None:
     assert judge([CHANGED, BACK], [ONE], Cause(kind, "x"), pipeline="deploy").exit_code == code
 
 
+BEGUN = event("rollback.started", cause="asked for", order=["traffic"], target="1.2.0")
+
+
+@pytest.mark.parametrize(
+    "events, cause, outcome, code",
+    [
+        ([CHANGED, BEGUN, BACK, finished(ONE)], None, "rolled-back", 0),
+        ([CHANGED, BEGUN, BACK, finished(ONE)], Cause("signal", "SIGTERM"), "rolled-back", 2),
+        ([BEGUN, BACK], Cause("internal", "recovered"), "rolled-back", 3),
+        ([CHANGED, BEGUN, NOT_BACK], FAILED, "rollback-failed", 20),
+        ([BEGUN, NOT_BACK], FAILED, "rollback-failed", 20),
+        ([event("gate.refused")], FAILED, "refused", 1),
+        ([], FAILED, "failed", 1),
+    ],
+    ids=["done", "signal", "recovered", "not done", "failed before its first change", "gate", "before"],
+)
+def test_a_rollback_that_was_asked_for_is_done_or_refused_or_needs_a_person(
+    events: list[Event], cause: Cause | None, outcome: str, code: int
+) -> None:
+    verdict = judge(events, [ONE], cause, pipeline="rollback")
+
+    assert (verdict.outcome, verdict.exit_code) == (outcome, code)
+
+
 UNDONE = {"rolled-back", "rollback-failed"}
 """Outcomes that only a run has which had announced a change."""
 WELL = {"deployed", "passed", "still-needed"}
@@ -127,7 +151,7 @@ def test_every_ending_that_can_be_has_one_code_and_what_cannot_be_has_none(outco
     for cause in CAUSES:
         rows = [row for row in ENDINGS if outcome in row.outcomes and changed in row.changed and cause in row.causes]
         possible = (outcome in WELL or changed == (outcome in UNDONE)) and (
-            cause == EVIDENCE or (cause == NO_CAUSE) == (outcome in WELL)
+            cause == EVIDENCE or outcome == "rolled-back" or (cause == NO_CAUSE) == (outcome in WELL)
         )
         assert len(rows) == possible, (outcome, changed, cause)
         if not possible:
@@ -139,7 +163,8 @@ def test_the_codes_mean_what_the_manual_says() -> None:
     for ending, cause in ((row, cause) for row in ENDINGS for cause in row.causes):
         for outcome, changed in product(ending.outcomes, ending.changed):
             code = exit_code(outcome, changed=changed, cause=cause)
-            assert (code == 0) == (outcome in WELL and cause == NO_CAUSE), "0: all went well, and nothing else is 0"
+            well = outcome in WELL or outcome == "rolled-back"  # without a cause: it was asked for
+            assert (code == 0) == (well and cause == NO_CAUSE), "0: all went well, and nothing else is 0"
             needs_person = outcome == "rollback-failed" or (changed and cause == EVIDENCE)
             assert (code == 20) == needs_person, "20: what was changed is not undone, or is not shown"
             assert (code == 2) == (cause == "signal" and not needs_person)

@@ -62,7 +62,7 @@ def next_commands(start: datetime | None, *, roles: tuple[str, ...] = ("QA Lead"
     """What a plan made at noon prints last, of a request that lives four hours and can start at `start`."""
     policy = SimpleNamespace(window=None, approval=SimpleNamespace(roles=roles))
     made = SimpleNamespace(instant=NOON)
-    pending = SimpleNamespace(run="production-1", made=made, expires=NOON + timedelta(hours=4))
+    pending = SimpleNamespace(run="production-1", pipeline="deploy", made=made, expires=NOON + timedelta(hours=4))
     return _next_commands(
         cast("Environment", SimpleNamespace(policy=policy)),
         cast("PendingRequest", pending),

@@ -16,7 +16,7 @@ from pytest_deploy.record.events import parse
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace
 from tests.unit.commands.pending_request_checkout import PendingRequestCheckout
-from tests.unit.record.sample_record import ACTOR
+from tests.unit.record.sample_record import ACTOR, SHA, RunWriter
 from tests.unit.sample_environment import environment
 
 
@@ -39,6 +39,20 @@ def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is
     assert pending_checkout.run == choose_request(context, policy).run
     with pytest.raises(UsageError, match="no live request"):
         choose_request(replace(context, request=second.run), policy)
+
+
+def test_a_request_is_run_by_its_own_pipeline_alone(pending_checkout: PendingRequestCheckout) -> None:
+    """What people signed to be deployed goes nowhere back, and the other way round."""
+    held = pending_checkout.held
+
+    with pytest.raises(UsageError, match=r"no live requests .* --deploy-to=1\.2\.0`"):
+        choose_request(RunContext(held.workspace, "rollback", to="1.2.0"), held.policy)
+
+    back = RunWriter(pending_checkout.log)
+    made = {"request_sha256": SHA, "expires": "2999-01-01T00:00:00.000Z", "requested_by": ACTOR, "pipeline": "rollback"}
+    back.add("request.made", {**made, "commit": "e" * 40})
+    assert choose_request(RunContext(held.workspace, "rollback"), held.policy).run == back.run
+    assert choose_request(RunContext(held.workspace, "deploy"), held.policy).run == pending_checkout.run
 
 
 def test_an_environment_without_a_record_has_no_request_and_gets_no_record_by_asking(tmp_path: Path) -> None:
@@ -68,7 +82,9 @@ def test_a_request_is_run_as_it_was_made(pending_checkout: PendingRequestCheckou
         ("production", "deploy", "production-1", ""),
         ("local", "deploy", "", ""),
         ("local", "deploy", "local-1", "local asks for no approval; leave it out"),
-        ("production", "smoke", "production-1", "a request is run by the pipeline deploy, not smoke"),
+        ("production", "smoke", "production-1", "a request is run by the pipeline deploy, or rollback, not smoke"),
+        ("production", "rollback", "production-1", ""),
+        ("staging", "rollback", "staging-1", "staging asks for no approval; leave it out"),
     ],
 )
 def test_a_request_belongs_to_a_deployment_that_asks_for_approval(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -187,6 +188,60 @@ def test_a_failing_rollback_step_closes_the_rollback() -> None:
 
     assert sequence.phase_outcome("rollback") == "failed"
     assert list(sequence.not_run().values())[-1] == "rollback stopped because rollback failed"
+
+
+BY_HAND = [replace(step, when="always") for step in BACK]
+
+
+def asked_for() -> PhaseSequence:
+    """A rollback that somebody asked for, its preflight through."""
+    sequence = PhaseSequence([*PREFLIGHT, *BY_HAND], "rollback")
+    for step in PREFLIGHT:
+        run(sequence, step)
+    return sequence
+
+
+def test_a_rollback_that_was_asked_for_is_a_phase_like_others() -> None:
+    sequence = asked_for()
+    assert sequence.phase == "rollback"
+    assert names(sequence.ready()) == ["r0"]
+
+    for step in BY_HAND:
+        run(sequence, step)
+
+    assert sequence.phase_outcome("rollback") == "passed"
+    assert sequence.phase is None
+    assert sequence.closed is None
+    assert not sequence.not_run()
+
+
+def test_what_refuses_before_it_keeps_it_from_beginning() -> None:
+    sequence = PhaseSequence([*PREFLIGHT, *BY_HAND], "rollback")
+    run(sequence, PREFLIGHT[0], "failed")
+    run(sequence, PREFLIGHT[1])
+
+    assert sequence.phase is None
+    assert set(sequence.not_run().values()) == {"skipped because preflight failed"}
+
+
+def test_a_signal_before_it_keeps_it_from_beginning_and_once_begun_it_is_finished() -> None:
+    before, within = asked_for(), asked_for()
+    before.close(Cause("signal", "SIGTERM"))
+    run(within, BY_HAND[0])
+    within.close(Cause("signal", "SIGTERM"))
+
+    assert before.refusal(BY_HAND[0].nodeid) == "skipped because the run was stopped by SIGTERM"
+    assert names(within.ready()) == ["r1"]
+
+
+def test_its_own_failure_closes_both_the_rollback_and_the_run() -> None:
+    sequence = asked_for()
+    run(sequence, BY_HAND[0], "failed")
+
+    assert sequence.phase is None
+    assert sequence.closed is not None
+    assert sequence.closed == sequence.rollback_closed
+    assert sequence.not_run() == {BY_HAND[1]: "rollback stopped because rollback failed"}
 
 
 def test_the_rollback_is_not_needed_when_every_step_passed() -> None:

@@ -70,7 +70,11 @@ def test_an_empty_reason_or_ticket_is_none(configured: pytest.Pytester) -> None:
     [
         (("--deploy-rehearse",), "add --deploy-env=ENV"),
         (("--deploy-pipeline=plan",), "add --deploy-env=ENV"),
-        (("--deploy-env=local", "--deploy-pipeline=rollback"), "this version runs deploy and plan and smoke"),
+        (("--deploy-env=local", "--deploy-pipeline=pq"), "this version runs deploy and plan and smoke and rollback"),
+        (
+            ("--deploy-env=local", "--deploy-to=1.2.0"),
+            "only a rollback goes back, or the plan of one: add --deploy-pipeline=rollback",
+        ),
         (
             ("--deploy-env=local", "--deploy-reason=fine\nmissing   nobody"),
             "--deploy-reason holds characters that cannot",

@@ -44,6 +44,18 @@ def test_the_last_commit_is_that_of_the_newest_deployment(log: Log) -> None:
     assert LogState.of(log.events()).deployed_commit == "a" * 40
 
 
+def test_a_rollback_by_hand_brings_an_earlier_commit_back_and_one_after_a_failure_brings_none(log: Log) -> None:
+    RunWriter(log).open(commit="a" * 40).step("build").request().step("traffic", changes=True).close("deployed")
+    RunWriter(log).open(commit="b" * 40).step("build").request().step("traffic", changes=True).roll_back().close(
+        "rolled-back"
+    )
+    assert LogState.of(log.events()).deployed_commit == "a" * 40
+
+    RunWriter(log, pipeline="rollback").open(commit="c" * 40).step("preflight").roll_back().close("rolled-back")
+
+    assert LogState.of(log.events()).deployed_commit == "c" * 40
+
+
 def test_a_request_waits_until_it_is_voided_or_opened(log: Log) -> None:
     run = RunWriter(log).request()
     assert [event.run for event in LogState.of(log.events()).pending_requests()] == [run.run]
