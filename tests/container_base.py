@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -58,6 +59,14 @@ def base_image() -> str:
         if subprocess.run(["podman", "image", "exists", name], check=False).returncode:
             _make(name)
     return name
+
+
+def use_base_image(containerfile: Path) -> None:
+    """Let a Containerfile name it as its BASE; nothing else of it is changed."""
+    name = base_image()
+    text, count = re.subn("(?m)^ARG BASE=.*$", f"ARG BASE={name}", containerfile.read_text(encoding="utf-8"))
+    assert count == 1
+    containerfile.write_text(text, encoding="utf-8")
 
 
 def _make(name: str) -> None:

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2
 from google.longrunning import operations_pb2
+from google.rpc import code_pb2, status_pb2
 
 SERVICE = "projects/example/locations/us-east4/services/parcels"
 RIGHTS = frozenset({"run.services.get", "run.services.update", "run.revisions.get", "run.routes.invoke"})
@@ -36,9 +37,11 @@ class CloudRunApi:
     """By short name."""
     asked: list[str] = field(default_factory=list)
     """Each call."""
+    operations: dict[str, operations_pb2.Operation] = field(default_factory=dict)
+    """What is under way or was, by name."""
 
     @classmethod
-    def serving(cls, name: str = SERVICE, *, url: str = "https://parcels-x.run.app") -> CloudRunApi:
+    def serving(cls, name: str = SERVICE, *, url: str = "https://parcels-x.run.app") -> Self:
         """A service whose first revision serves all traffic; a tag's line comes before it."""
         first = f"{name.rpartition('/')[2]}-00001-abc"
         lines = [
@@ -59,6 +62,7 @@ class CloudRunApi:
         template = self.service.template
         self.revisions[name] = run_v2.Revision(
             name=f"{self.service.name}/revisions/{name}",
+            service=self.service.name,
             containers=list(template.containers),
             volumes=list(template.volumes),
             annotations=dict(template.annotations),
@@ -80,8 +84,11 @@ class CloudRunApi:
             "google.cloud.run.v2.Revisions": {
                 "GetRevision": (self._get_revision, run_v2.GetRevisionRequest.deserialize)
             },
+            "google.longrunning.Operations": {
+                "GetOperation": (self._get_operation, operations_pb2.GetOperationRequest.FromString)
+            },
         }
-        server = grpc.server(ThreadPoolExecutor(2))
+        server = grpc.server(ThreadPoolExecutor(4))
         for api, methods in calls.items():
             handlers = {name: self._handler(name, *method) for name, method in methods.items()}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(api, handlers),))
@@ -120,7 +127,13 @@ class CloudRunApi:
         held = [right for right in request.permissions if right in self.held]
         return iam_policy_pb2.TestIamPermissionsResponse(permissions=held)
 
+    def _get_operation(self, request: Any, context: grpc.ServicerContext) -> Any:
+        if request.name not in self.operations:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Operation '{request.name}' does not exist.")
+        return self.operations[request.name]
+
     def _update(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Refuse what Cloud Run refuses, take the wish over, and carry it out."""
         wanted = request.service
         if wanted.etag != self.service.etag:
             context.abort(grpc.StatusCode.ABORTED, "Conflict for resource: the etag is stale")
@@ -136,19 +149,40 @@ class CloudRunApi:
             self.service.template = wanted.template
             self.add(name)
         self.service.traffic = list(wanted.traffic)
+        self.service.etag = str(int(self.service.etag) + 1)
+        self.service.generation += 1
+        operation = operations_pb2.Operation(name=f"operations/{self.service.generation}")
+        self.operations[operation.name] = operation
+        self.carry_out(operation)
+        return operation
+
+    def carry_out(self, operation: operations_pb2.Operation) -> None:
+        """Make what is wished for what serves: here at once, since nothing runs."""
+        self.serve_as_wished()
+        self.finish(operation)
+
+    def serve_as_wished(self) -> None:
+        """The split that is wished for is in force."""
         self.service.traffic_statuses = [
             run_v2.TrafficTargetStatus(
                 type_=line.type_,
                 revision=line.revision,
                 percent=line.percent,
                 tag=line.tag,
-                uri=f"{self.service.uri}/{line.tag}" if line.tag else "",
+                uri=self.tag_address(line.tag) if line.tag else "",
             )
-            for line in wanted.traffic
+            for line in self.service.traffic
         ]
-        self.service.etag = str(int(self.service.etag) + 1)
-        self.service.generation += 1
+
+    def tag_address(self, tag: str) -> str:
+        """Where a tag's revision is asked."""
+        return f"{self.service.uri}/{tag}"
+
+    def finish(self, operation: operations_pb2.Operation, fault: str = "") -> None:
+        """The operation is done, or has failed by `fault`."""
         self.service.observed_generation = self.service.generation
-        done = operations_pb2.Operation(name="operations/1", done=True)
-        done.response.Pack(run_v2.Service.pb(self.service))
-        return done
+        if fault:
+            operation.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=fault))
+        else:
+            operation.response.Pack(run_v2.Service.pb(self.service))
+        operation.done = True

@@ -99,14 +99,19 @@ class FrontEnd:
         return 0 if self.may is None or said["email"] in self.may else 403
 
 
-class _Guards(JsonHandler):
+class Guarded(JsonHandler):
+    """Answers in the service's place who is not let through."""
+
     front: FrontEnd
 
-    def do_GET(self) -> None:
+    def denies(self) -> bool:
+        """Whether this call was answered with a page of the front end's own."""
         status = self.front.denied(self.headers.get(HEADER, "").removeprefix("Bearer "))
-        if not status:
-            self.front.asked.append(dict(self.headers))
-            return self.answer(self.front.status, {"status": "ok"})
+        if status:
+            self.own_page(status)
+        return bool(status)
+
+    def own_page(self, status: int) -> None:
         title, words = _DENIED[status]
         page = _PAGE.format(status=status, title=title, words=words).encode()
         self.send_response(status)
@@ -114,4 +119,10 @@ class _Guards(JsonHandler):
         self.send_header("Content-Length", str(len(page)))
         self.end_headers()
         self.wfile.write(page)
-        return None
+
+
+class _Guards(Guarded):
+    def do_GET(self) -> None:
+        if not self.denies():
+            self.front.asked.append(dict(self.headers))
+            self.answer(self.front.status, {"status": "ok"})

@@ -65,7 +65,7 @@ def assert_ended(checkout: Checkout, ran: Ran, *, code: int, outcome: str) -> No
     assert (decided["outcome"], decided["exit_code"]) == (outcome, code), f"{decided}\n{ran.said}"
     assert_phases_in_turn(checkout)
     assert_every_step_accounted_for(checkout)
-    verified = checkout.deploy_py("verify", "reports/local")
+    verified = checkout.deploy_py("verify", f"reports/{checkout.environment}")
     assert verified.code == 0, verified.said
     assert not list((checkout.path / ".deploy" / "sessions").glob("*/*")), "the session's folder was left behind"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.container_base import base_image
+from tests.container_base import use_base_image
 from tests.project_checkout import QUICK, Checkout
 from tests.required_programs import needs
 from tests.stories.step_ids import ARTEFACT
@@ -21,12 +21,8 @@ CONTAINERS = ("--deploy-set=platform.runtime=container",)
 @pytest.fixture(scope="module")
 def contained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A checkout whose Dockerfile names the base image that is here; nothing else of it is changed."""
-    base = base_image()
     with Checkout.open(tmp_path_factory.mktemp("contained")) as made:
-        file = made.path / "examples/diary/Dockerfile"
-        text, count = re.subn("(?m)^ARG BASE=.*$", f"ARG BASE={base}", file.read_text(encoding="utf-8"))
-        assert count == 1
-        file.write_text(text, encoding="utf-8")
+        use_base_image(made.path / "examples/diary/Dockerfile")
         made.commit("The base image that is here")
         yield made
         images = subprocess.run(

@@ -30,11 +30,11 @@ from pytest_deploy.record.event import LIMIT, canonical
 from pytest_deploy.release.candidate import ReleaseCandidate
 from tests.fake_gcs import asking
 from tests.fake_github import REPOSITORY, TOKEN, GitHub
+from tests.kms_stand_in import RING, client_over, running
 from tests.locked_bucket import LockedBucket, locked_bucket
 from tests.required_programs import needs
 from tests.unit.approvals.pending_request import NAMESPACE, make_keys, public
 from tests.unit.gates.gate_samples import outcome_of
-from tests.unit.platform.kms_stand_in import RING, client_over, running
 from tests.unit.record.sample_record import ACTOR, HandClock
 from tests.unit.sample_environment import environment
 from tests.unit.verify.signed_rosters import SignedRosters

@@ -23,7 +23,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record, rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running, signer_over
+from tests.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running, signer_over
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, deployed
 from tests.unit.verify.second_verifier import second_opinion
 

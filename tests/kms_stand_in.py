@@ -141,6 +141,19 @@ def running(folder: Path) -> Iterator[tuple[KmsStandIn, grpc.Channel]]:
     server.stop(0).wait()
 
 
+@contextmanager
+def answering(kms: KmsStandIn) -> Iterator[str]:
+    """The stand-in at a loopback address, `127.0.0.1:PORT`."""
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    kms.add_to(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0).wait()
+
+
 def client_over(channel: grpc.Channel) -> kms_v1.KeyManagementServiceClient:
     """Google's own client, which asks over this channel."""
     return kms_v1.KeyManagementServiceClient(transport=KeyManagementServiceGrpcTransport(channel=channel))
