@@ -82,7 +82,7 @@ def seal(run: Run) -> Sealed:
             act()
         except Exception as error:  # noqa: BLE001 -- the run is decided and closed
             say(f"after the seal: {type(error).__name__}: {error}")
-    serving = _serving(environment)
+    serving = serving_now(environment)
     with suppress(Exception):
         environment.close()
     return Sealed(code, serving)
@@ -142,7 +142,7 @@ def fact_lines(facts: Mapping[str, str | None]) -> list[Line]:
     return [(f"{name:<10}{fact}", {}) for name, fact in facts.items() if fact]
 
 
-def _serving(environment: Environment) -> str:
+def serving_now(environment: Environment) -> str:
     """What serves now, in words, read from the platform: only to be printed, so it decides and stops nothing."""
     try:
         now = live.read_baseline(environment.platform)
@@ -150,7 +150,7 @@ def _serving(environment: Environment) -> str:
     except Exception as error:  # noqa: BLE001 -- whatever a platform, a driver or a network raises
         return f"not known: {_one_line(error)}"
     if now.release is None:
-        return f"nothing yet: {now.revision} answered 503"
+        return f"nothing yet: {now.revision} is of no deployment"
     schema = now.migrations[-1] if now.migrations else "of no migration"
     name = environment.policy.service.name
     # The embedded platform ends with what opened it.

@@ -46,11 +46,7 @@ class WithInfrastructure:
 
     def change(self, old: str, new: str) -> str:
         """Commit a change of the program; the commit."""
-        file = self.program / "__main__.py"
-        text = file.read_text(encoding="utf-8")
-        assert old in text
-        file.write_text(text.replace(old, new, 1), encoding="utf-8")
-        return self.checkout.commit("the infrastructure is another")
+        return change_program(self.checkout, old, new)
 
     def add(self, text: str = SECOND_BUCKET) -> str:
         """Commit one resource more; the commit."""
@@ -70,8 +66,37 @@ class WithInfrastructure:
     @property
     def variables(self) -> dict[str, str]:
         """What deploy.yaml names under `variables`."""
-        settings = self.project.stack.settings
-        return {**settings.environment, "PULUMI_HOME": str(settings.home)}
+        return stack_variables(self.project)
+
+
+def infrastructure_section(project: Project) -> str:
+    """What an environment of deploy.yaml says of this stack."""
+    settings = project.stack.settings
+    section = [
+        "    infrastructure:",
+        f"      program: {PROGRAM}",
+        f"      stack: {STACK}",
+        f"      backend: {settings.backend}",
+        f"      python: {settings.python}",
+        f"      pulumi: {settings.pulumi}",
+        "      variables: [PULUMI_CONFIG_PASSPHRASE, PULUMI_GCP_STAND_IN, PULUMI_HOME]",
+    ]
+    return "\n".join(section) + "\n"
+
+
+def change_program(checkout: Checkout, old: str, new: str) -> str:
+    """Commit a change of the program; the commit."""
+    file = checkout.path / PROGRAM / "__main__.py"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return checkout.commit("the infrastructure is another")
+
+
+def stack_variables(project: Project) -> dict[str, str]:
+    """What that section names under `variables`."""
+    settings = project.stack.settings
+    return {**settings.environment, "PULUMI_HOME": str(settings.home)}
 
 
 @contextmanager
@@ -81,21 +106,10 @@ def checkout_with_infrastructure(folder: Path) -> Iterator[WithInfrastructure]:
         Checkout.open(folder) as checkout,
         small_project(folder / "pulumi", checkout.path / PROGRAM) as project,
     ):
-        settings = project.stack.settings
-        section = [
-            "    infrastructure:",
-            f"      program: {PROGRAM}",
-            f"      stack: {STACK}",
-            f"      backend: {settings.backend}",
-            f"      python: {settings.python}",
-            f"      pulumi: {settings.pulumi}",
-            "      variables: [PULUMI_CONFIG_PASSPHRASE, PULUMI_GCP_STAND_IN, PULUMI_HOME]",
-        ]
         file = checkout.path / "deploy.yaml"
         text = file.read_text(encoding="utf-8")
-        lines = "\n".join(section) + "\n"
         place = "  local:\n"
         assert text.count(place) == 1
-        file.write_text(text.replace(place, place + lines), encoding="utf-8")
+        file.write_text(text.replace(place, place + infrastructure_section(project)), encoding="utf-8")
         checkout.commit("the environment has infrastructure")
         yield WithInfrastructure(checkout, project)

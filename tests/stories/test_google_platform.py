@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.google_cloud import OWNERS_PASSWORD, SERVICE_ROLE, SERVICES_PASSWORD
-from tests.stories.google_checkout import AtGoogle, checkout_at_google
+from tests.google_cloud import OWNERS_PASSWORD, SERVICES_PASSWORD
+from tests.pulumi_project import BUCKET
+from tests.stories.google_checkout import AtGoogle, checkout_at_google, checkout_at_google_with_infrastructure
+from tests.stories.infrastructure_checkout import APPLIED, NEARLINE, change_program
 from tests.stories.story_assertions import assert_ended
 
 pytestmark = pytest.mark.faults
@@ -20,6 +22,25 @@ def at_google(tmp_path: Path) -> Iterator[AtGoogle]:
     """Before the first release."""
     with checkout_at_google(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def with_infrastructure(tmp_path: Path) -> Iterator[AtGoogle]:
+    """The same, of an environment with a stack."""
+    with checkout_at_google_with_infrastructure(tmp_path) as made:
+        yield made
+
+
+NOTE = """\
+-- deploy:compatible expand
+
+-- migrate:up
+create table diary.note (id bigint primary key);
+
+-- migrate:down
+-- deploy:lossy the notes go with their table
+drop table diary.note;
+"""
 
 
 def assert_deployed(at: AtGoogle) -> None:
@@ -56,19 +77,32 @@ def test_a_release_is_built_pushed_and_run_by_its_digest(at_google: AtGoogle) ->
     assert {token["aud"] for token in google.iam.minted} == {google.run.service.uri}, "a tag's too"
     (owner,) = google.as_superuser("select relowner::regrole::text from pg_class where oid = 'diary.entry'::regclass")
     assert owner == ("deployer",)
-    members = f"select pg_has_role('{SERVICE_ROLE}', 'diary_app', 'member'), rolsuper from pg_roles where rolname = 'deployer'"
-    assert google.as_superuser(members) == [(True, False)]
+    (rights,) = google.as_superuser("select rolsuper, rolbypassrls from pg_roles where rolname = 'deployer'")
+    assert rights == (False, False)
     (opened,) = at_google.checkout.said("run.opened")
     assert {"platform.google.loopback", "record.bucket", "record.key"} <= set(opened["substituted"])
 
 
-def test_a_faulty_release_is_rolled_back(at_google: AtGoogle) -> None:
-    assert at_google.deploy().code == 0
-    standing = at_google.google.standing()
-    at_google.set_fault("crud")
+def test_a_faulty_release_is_rolled_back_and_its_infrastructure_too(with_infrastructure: AtGoogle) -> None:
+    at, google, project = with_infrastructure, with_infrastructure.google, with_infrastructure.project
+    assert project is not None
+    ran = at.deploy()
+    assert_ended(at.checkout, ran, code=0, outcome="deployed")
+    assert_deployed(at)
+    assert at.checkout.step_outcomes()[APPLIED] == "passed"
+    assert project.google.one(BUCKET)["storageClass"] == "STANDARD"
+    before, standing = at.state, google.standing()
 
-    ran = at_google.deploy()
+    change_program(at.checkout, *NEARLINE)
+    at.checkout.write("migrations/0008_note.sql", NOTE)
+    at.set_fault("crud")
+    ran = at.deploy()
 
-    assert_ended(at_google.checkout, ran, code=1, outcome="rolled-back")
-    assert at_google.google.standing() == standing
-    assert list(at_google.google.instances.running) == list(standing.shares)
+    assert_ended(at.checkout, ran, code=1, outcome="rolled-back")
+    assert at.checkout.step_outcomes()[APPLIED] == "passed"
+    assert at.checkout.said("rollback.started")[0]["order"] == ["traffic", "database", "infrastructure"]
+    assert at.state == before
+    assert project.google.one(BUCKET)["storageClass"] == "STANDARD"
+    assert google.standing() == standing, "the earlier image on the earlier schema"
+    assert list(google.instances.running) == list(standing.shares)
+    assert google.bucket.refused == []
