@@ -32,4 +32,4 @@ class GoneEnvironment:
     ],
 )
 def test_a_platform_that_is_gone_serves_nothing_that_is_known(error: Exception, said: str) -> None:
-    assert seal._serving(cast("Environment", GoneEnvironment(error))) == said
+    assert seal.serving_now(cast("Environment", GoneEnvironment(error))) == said
