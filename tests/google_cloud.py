@@ -71,6 +71,11 @@ class GoogleCloud:
         return self.run.instances
 
     @property
+    def images(self) -> list[str]:
+        """Of the revisions that have an instance."""
+        return [self.run.revisions[name].containers[0].image for name in self.instances.running]
+
+    @property
     def variables(self) -> dict[str, str]:
         """What whoever deploys has in their environment."""
         return {ADDRESS: f"postgresql://deployer:{OWNERS_PASSWORD}@/{DATABASE}?host={self.database.folder}"}

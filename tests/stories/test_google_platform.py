@@ -10,8 +10,9 @@ import pytest
 
 from tests.google_cloud import OWNERS_PASSWORD, SERVICES_PASSWORD
 from tests.pulumi_project import BUCKET
-from tests.stories.google_checkout import AtGoogle, checkout_at_google, checkout_at_google_with_infrastructure
+from tests.stories.google_checkout import CLOUD, AtGoogle, checkout_at_google, checkout_at_google_with_infrastructure
 from tests.stories.infrastructure_checkout import APPLIED, NEARLINE, change_program
+from tests.stories.step_ids import CAUGHT_BY, LED_BACK, MIGRATION, REVISION
 from tests.stories.story_assertions import assert_ended
 
 pytestmark = pytest.mark.faults
@@ -51,7 +52,7 @@ def assert_deployed(at: AtGoogle) -> None:
     revision, image = deployed["revision"], deployed["image"]
     assert re.fullmatch(rf"{google.addresses['registry']}/example/diary/diary@sha256:[0-9a-f]{{64}}", image)
     assert google.instances.pulled[-1] == image
-    assert list(google.instances.running) == [revision]
+    assert (list(google.instances.running), google.images) == ([revision], [image])
     # 2. It serves whoever has a token, and nobody else.
     standing = google.standing()
     assert (standing.shares, standing.tags, standing.settled) == ({revision: 100}, {}, True)
@@ -68,6 +69,9 @@ def assert_deployed(at: AtGoogle) -> None:
 
 
 def test_a_release_is_built_pushed_and_run_by_its_digest(at_google: AtGoogle) -> None:
+    asked = at_google.deploy_py("doctor", CLOUD)
+    assert asked.code == 0, asked.said
+
     ran = at_google.deploy()
 
     assert_ended(at_google.checkout, ran, code=0, outcome="deployed")
@@ -92,17 +96,26 @@ def test_a_faulty_release_is_rolled_back_and_its_infrastructure_too(with_infrast
     assert at.checkout.step_outcomes()[APPLIED] == "passed"
     assert project.google.one(BUCKET)["storageClass"] == "STANDARD"
     before, standing = at.state, google.standing()
+    (image,) = google.images
 
+    at.checkout.write(
+        "examples/diary/diary/faults.py",
+        (at.checkout.path / "examples/diary/diary/faults.py").read_text("utf-8") + "# another\n",
+    )
     change_program(at.checkout, *NEARLINE)
     at.checkout.write("migrations/0008_note.sql", NOTE)
     at.set_fault("crud")
     ran = at.deploy()
 
     assert_ended(at.checkout, ran, code=1, outcome="rolled-back")
-    assert at.checkout.step_outcomes()[APPLIED] == "passed"
+    assert at.checkout.failing() == CAUGHT_BY["crud"]
+    outcomes = at.checkout.step_outcomes()
+    assert {outcomes[one] for one in (APPLIED, MIGRATION, REVISION, LED_BACK)} == {"passed"}
+    (faulty,) = at.checkout.said("revision.deployed")
+    assert faulty["image"] != image
     assert at.checkout.said("rollback.started")[0]["order"] == ["traffic", "database", "infrastructure"]
     assert at.state == before
     assert project.google.one(BUCKET)["storageClass"] == "STANDARD"
-    assert google.standing() == standing, "the earlier image on the earlier schema"
-    assert list(google.instances.running) == list(standing.shares)
+    assert google.standing() == standing, "the earlier release on the earlier schema"
+    assert google.images == [image]
     assert google.bucket.refused == []
