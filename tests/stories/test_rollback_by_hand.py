@@ -13,7 +13,7 @@ from tests.project_checkout import QUICK, Checkout
 from tests.stories.checkout_changes import PARCEL
 from tests.stories.held_steps import Place, hold_up
 from tests.stories.step_ids import LED_BACK
-from tests.stories.story_assertions import Deployed, assert_recovered_for_good
+from tests.stories.story_assertions import Deployed, assert_recovered_for_good, deploy_first
 
 CLOCK = "pytest_deploy/suites/preflight/test_gates.py::test_clock"
 WORKERS = ("-n", "2")
@@ -50,7 +50,8 @@ def assert_verifies(checkout: Checkout) -> None:
     assert script.code == 0, script.said
 
 
-def test_it_goes_back_to_the_release_that_is_named_and_forward_again(deployed: Deployed) -> None:
+def test_it_goes_back_to_the_release_that_is_named_and_forward_again(checkout: Checkout) -> None:
+    deployed = deploy_first(checkout)  # of its own: what it leaves serves on
     checkout, base = deployed.checkout, deployed.standing
     first = version_of(checkout, deployed.first)
     second = deploy_second(deployed)
@@ -110,7 +111,6 @@ def test_it_goes_back_to_the_release_that_is_named_and_forward_again(deployed: D
 def test_one_that_was_killed_is_finished_by_recover_and_what_had_not_begun_is_abandoned(
     deployed: Deployed, step: str, place: Place, workers: tuple[str, ...]
 ) -> None:
-    checkout = deployed.checkout
     deploy_second(deployed)
     with_second = checkout.standing()
     held = hold_up(checkout, step, place)
