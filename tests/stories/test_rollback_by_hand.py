@@ -52,7 +52,7 @@ def assert_verifies(checkout: Checkout) -> None:
 
 def test_it_goes_back_to_the_release_that_is_named_and_forward_again(checkout: Checkout) -> None:
     deployed = deploy_first(checkout)  # of its own: what it leaves serves on
-    checkout, base = deployed.checkout, deployed.standing
+    base = deployed.standing
     first = version_of(checkout, deployed.first)
     second = deploy_second(deployed)
     later, with_second = checkout.last_run(), checkout.standing()
@@ -111,6 +111,7 @@ def test_it_goes_back_to_the_release_that_is_named_and_forward_again(checkout: C
 def test_one_that_was_killed_is_finished_by_recover_and_what_had_not_begun_is_abandoned(
     deployed: Deployed, step: str, place: Place, workers: tuple[str, ...]
 ) -> None:
+    checkout = deployed.checkout
     deploy_second(deployed)
     with_second = checkout.standing()
     held = hold_up(checkout, step, place)
