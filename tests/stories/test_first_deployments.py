@@ -26,9 +26,10 @@ WITHOUT_A_RULE = {
     for gate in (
         *("deployer", "window", "blackout", "rate_limit", "staging_smoke"),
         *("incidents", "freeze", "retention", "anchors", "administrators"),
+        "infrastructure_is_as_approved",
     )
 }
-"""The gates that local's policy has no rule for."""
+"""The gates that local's policy has no rule for, and the infrastructure that it does not name."""
 
 
 def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:
