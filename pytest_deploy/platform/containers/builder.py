@@ -167,11 +167,13 @@ class Builder:
         """Take a name from an image; nothing is said where there is none."""
         self._call(["rmi", name], timeout_s=_SHORT_S)
 
-    def forget_all(self, pattern: str) -> None:
-        """Take every image whose name fits away, whatever else names it."""
-        found = self._call(["images", "--quiet", f"--filter=reference={pattern}"], timeout_s=_SHORT_S)
-        if names := found.stdout.text.split():
-            self._call(["rmi", "--force", *dict.fromkeys(names)], timeout_s=_SHORT_S)
+    def forget_all(self, prefix: str) -> None:
+        """Take every name away that begins so, and the images that have no other: one of the same bytes is another checkout's too."""
+        # Not podman's own filter: it tells all names of an image of which one fits.
+        listed = self._call(["images", "--format={{range .Names}}{{.}} {{end}}"], timeout_s=_SHORT_S)
+        for name in dict.fromkeys(listed.stdout.text.split()):
+            if name.startswith(prefix):
+                self.forget(name)
 
     def remove_containers(self, label: str) -> None:
         """End and take away every container of this label. podman alone is asked."""

@@ -209,7 +209,7 @@ def reset(checkout: Path, environment: str = "") -> None:
             else:
                 if places.containers.exists():
                     with contextlib.suppress(Refused):  # podman is gone, and with it what it had
-                        find_podman().forget_all(f"localhost/{places.label}/*")
+                        find_podman().forget_all(f"localhost/{places.label}/")
                 for folder in (places.root, places.platform, places.artefacts, places.images):
                     shutil.rmtree(folder, ignore_errors=True)
         finally:
