@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pytest_deploy.commands import Env, Rehearse, print_lines
-from pytest_deploy.commands.rollback import require_said
+from pytest_deploy.commands.rollback import options_of
 from pytest_deploy.errors import MigrationsRefused, Refused
 from pytest_deploy.history.history import History, RunEvents
 from pytest_deploy.history.runs import RunQuery
@@ -52,9 +52,7 @@ def plan(
     if not summary:
         from pytest_deploy.commands.run import run
 
-        require_said(to)
-        stated = {"to": to, "reason": reason, "ticket": ticket}
-        options = [f"--deploy-{name}={text}" for name, text in stated.items() if text]
+        options = options_of(to=to, reason=reason, ticket=ticket)
         run(env, rehearse=rehearse, pipeline="plan", rest=[*options, *(rest or [])])
         return
     workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)

@@ -35,13 +35,12 @@ def rollback(
     """Go back to an earlier release: traffic and schema, in a run of its own. 0: it serves again; 20: a person is needed."""
     from pytest_deploy.commands.run import run
 
-    require_said(to)
-    stated = {"to": to, "run": run_, "reason": reason, "ticket": ticket}
-    options = [f"--deploy-{name}={text}" for name, text in stated.items() if text]
+    options = options_of(to=to, run=run_, reason=reason, ticket=ticket)
     run(env, rehearse=rehearse, pipeline="rollback", rest=[*options, *(rest or [])])
 
 
-def require_said(to: str | None) -> None:
-    """Refuse a `--to` that says nothing: an input that nobody filled in is not the release before. Raises UsageError."""
+def options_of(*, to: str | None, **stated: str | None) -> list[str]:
+    """What was said, as options of pytest. A `--to` that says nothing is refused: nobody filled in what is gone back to. Raises UsageError."""
     if to is not None and not to.strip():
         raise UsageError("--to is empty: name a version, a run, or `earlier`, the release before the one that serves")
+    return [f"--deploy-{name}={text}" for name, text in {"to": to, **stated}.items() if text]
