@@ -58,8 +58,12 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
 def deployed(kept: Kept, request: pytest.FixtureRequest) -> Iterator[Deployed]:
     """A checkout whose release serves; stories leave it as they found it, or say what serves now."""
     failures = request.session.testsfailed
-    yield kept.lend()
-    kept.take_back(spoilt=request.session.testsfailed > failures)
+    made = kept.lend()
+    yield made
+    spoilt = request.session.testsfailed > failures
+    serves = made.standing.body["version"] if spoilt else made.deployed_last()
+    kept.take_back(spoilt=spoilt or serves != made.standing.body["version"])
+    assert serves == made.standing.body["version"], "this story deployed it and does not say so to the next"
 
 
 @pytest.fixture(scope="session")

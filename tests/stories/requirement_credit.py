@@ -119,7 +119,7 @@ TABLE: Final[dict[str, Credited | Never]] = {
     "REQ-o00044-E": Credited(IN_ORDER, PAST_ITS_BUILD, "failed in its build", STOPPED),
     "REQ-o00044-F": Credited(TRIAL, TRIED, "local again", NOTHING_PENDING),
     "REQ-o00044-G": Credited(LED_BACK, ("migration failed",), "smoke failed", "no migration had failed"),
-    "REQ-o00044-H": Credited(LED_BACK, (), "smoke failed", "nobody had asked for it: `pytest-deploy rollback` does"),
+    "REQ-o00044-H": Never("a rollback that nobody asked for is none by hand", LED_BACK),
     "REQ-o00044-I": Credited(TRIAL, ("staging plan", "production plan"), "production", "only a plan makes a dry run"),
     "REQ-o00044-J": Credited(BACKUP, ("production",), "staging", "it is no production"),
     "REQ-o00044-K": Credited(APPLIED, WITH_MIGRATIONS, "local again", NOTHING_PENDING),

@@ -40,6 +40,13 @@ class Deployed:
         self.checkout.git("reset", "--quiet", "--hard", self.base)
         self.checkout.git("clean", "--quiet", "-fd")
 
+    def deployed_last(self) -> str:
+        """The version that the record says was deployed last."""
+        events = self.checkout.events()
+        opened = {event.run: event.data for event in events if event.type == "run.opened"}
+        decided = [event for event in events if event.type == "run.decided" and event.data["outcome"] == "deployed"]
+        return str(opened[decided[-1].run]["version"])
+
     def assert_rolled_back(self, ran: Ran, *, code: int = 1) -> None:
         """The run failed and was undone: the earlier revision serves everybody, on the earlier schema."""
         assert_ended(self.checkout, ran, code=code, outcome="rolled-back")

@@ -41,6 +41,7 @@ def test_a_replaced_step_does_not_run_and_is_a_deviation_of_the_report(deployed:
         assert outcomes[OWN] == "passed"
         assert IN_TIME not in outcomes
         assert f"{IN_TIME}[rollback]" in outcomes, "what a rollback asks is not replaced with it"
+    deployed.standing = checkout.standing()
     page = (checkout.run_folder() / "report.html").read_text(encoding="utf-8")
     assert html.escape(f"{OWN}: {REASON}") in html.unescape(page).replace("\\", "") or REASON in page
     verified = checkout.deploy_py("verify", "reports/local")
