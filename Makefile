@@ -18,8 +18,8 @@ demo: $(VENV)/demo.installed  ## deploy the reference service to the embedded pl
 rehearse: $(VENV)/demo.installed  ## staging, then production at the next open instant, with throw-away keys
 	$(BIN)/python deploy.py rehearse production
 
-test: $(VENV)/test.installed  ## the project's own tests, 8 to 14 minutes on two cores, as the machine is
-	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal
+test: $(VENV)/test.installed  ## the project's own tests, 20 to 50 minutes on two cores, as the machine is; says at the end which took longest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --durations=60 --durations-min=5
 
 coverage: $(VENV)/test.installed  ## the same, measured: branches of the whole package, deployments of stories included; fails below 95 %
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --cov --cov-report=term --cov-fail-under=95
