@@ -92,10 +92,12 @@ class Asked:
     """The phases it does without."""
     roles: tuple[str, ...]
     """Who must approve a deployment."""
+    rollback_roles: tuple[str, ...]
+    """Who must approve a rollback that somebody asks for."""
     user_verification: UserVerification
     """What their signatures, and those of an override, must be made with."""
     ruled: frozenset[str]
-    """The gates that it has a rule for: each passes or refuses, and is never not applicable."""
+    """The gates that it has a rule for when it deploys: each passes or refuses, and is never not applicable."""
 
     @classmethod
     def of(cls, text: bytes) -> Self:
@@ -106,17 +108,27 @@ class Asked:
                 raise ValueError("is no policy: keys sorted and single, no spaces, ASCII, one line")
             left_out, roles = policy["phases"]["leave_out"], policy["approval"]["roles"]
             left_out, roles = _names(left_out), _names(roles)
+            back = _names(policy.get("rollback", {}).get("roles", []))  # older policies ask nobody
             asked = policy["approval"].get("user_verification", "none")  # older policies ask nothing
             if not is_level(asked):
                 raise ValueError(f"is no policy: it asks for the user verification {asked!r}")
             ruled = ruled_gates(policy)
-        except (KeyError, TypeError, RecursionError) as error:
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"is no policy: {error}") from error
-        return cls(frozenset(left_out), roles, asked, ruled)
+        return cls(frozenset(left_out), roles, back, asked, ruled)
 
     def gates(self, pipeline: str) -> tuple[str, ...]:
         """The gates that a run of a pipeline is held to."""
         return tuple(gate for gate in gates_of(pipeline, self.left_out) if gate not in LATER or gate in self.ruled)
+
+    def asks(self, pipeline: str) -> tuple[str, ...]:
+        """Who must approve a run of a pipeline."""
+        return self.rollback_roles if pipeline == "rollback" else self.roles
+
+    def rules(self, pipeline: str) -> frozenset[str]:
+        """The gates that it has a rule for in a run of a pipeline."""
+        approvals = frozenset({"approvals"})
+        return self.ruled - approvals | (approvals if self.asks(pipeline) else frozenset())
 
 
 def ruled_gates(policy: Any, rules: Mapping[str, str] = RULES, later: Collection[str] = LATER) -> frozenset[str]:

@@ -11,8 +11,6 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +20,6 @@ from pytest_deploy.policy.user_verification import IN_WORDS, LEVELS
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import preimages, stored_file
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
     ApprovalSigned,
@@ -40,18 +37,17 @@ from pytest_deploy.record.events import (
     RunClosed,
     RunDecided,
     RunOpened,
-    Signed,
     StepStarted,
     TrafficMoved,
     given,
 )
 from pytest_deploy.record.key import ROSTER
-from pytest_deploy.record.meanings import TOLERANCE
-from pytest_deploy.record.planned import PLAN, PLAN_PASSED
+from pytest_deploy.record.planned import PLAN_PASSED
 from pytest_deploy.record.run_state import lift_rejection, note_rejection
 from pytest_deploy.record.signed_roster import read_statement
 from pytest_deploy.verify import requested
 from pytest_deploy.verify.actors import Involved
+from pytest_deploy.verify.cited import Overridden, RunSoFar, filled_by, overridden_by, overriders, uncited, weakest
 from pytest_deploy.verify.findings import Finding
 
 JUDGED: Final = frozenset(
@@ -64,69 +60,6 @@ JUDGED: Final = frozenset(
 POLICY: Final = "policy.json"
 """Among what a run was judged by: the policy that was in force."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_STRONGEST: Final = len(LEVELS) - 1
-_Overridden = list[dict[str, int]]
-"""See `_overridden`."""
-_SECOND = re.compile(r" \([0-9]+\)\Z")
-"""Of a role that is asked for more than once: `QA Lead (2)`."""
-
-
-@dataclass(frozen=True)
-class _OverridePart:
-    """One person's signature over an override."""
-
-    made_with: int
-    """As an index of LEVELS."""
-    until: datetime | None
-    """None where its event does not say it; the file it counts has to."""
-
-
-@dataclass
-class _Run:
-    counted: list[ApprovalSigned | OverrideSigned] = field(default_factory=list)
-    """The signatures under its request that count still, in the order of their events."""
-    people: Mapping[str, bytes] | None = None
-    """The trust set that these were last held against."""
-    approved: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Role and person of each approval counted so far, and the most that one was made with, as an index of LEVELS."""
-    overridden: dict[tuple[str, str], dict[str, list[_OverridePart]]] = field(default_factory=dict)
-    """Gate and incident: the people whose signatures were counted so far, each with all of theirs."""
-    weakest: int = _STRONGEST
-    """The least that a signature was made with which a passed gate cites before the run is opened, and its policy known."""
-    newest: dict[str, GateVerdict] = field(default_factory=dict)
-    """Of each gate."""
-    opened: RunOpened | None = None
-    first: bool = False
-    """Whether no run had been closed before it opened: then there is nothing that an anchor could hold."""
-    held: bool = False
-    """Whether its gates were held against its policy."""
-    requested: bool = False
-    """Whether a request was made for it, before it or by itself."""
-    requested_by: str = ""
-    expires: datetime | None = None
-    """Until when the request lives, by its own clock."""
-    request: Mapping[str, Any] | None = None
-    """What it says, once it was looked at; empty where it cannot be read."""
-    plan: str = ""
-    """The plan that the request names."""
-    rejected: dict[str, datetime] = field(default_factory=dict)
-    """Who rejects the request, when they signed that, and signed no approval later."""
-    rolling_back: bool = False
-
-    def count(self, signed: ApprovalSigned | OverrideSigned) -> None:
-        self.counted.append(signed)
-        if isinstance(signed, ApprovalSigned):
-            key = signed.role, signed.signer
-            self.approved[key] = max(self.approved.get(key, 0), _made_with(signed))
-        else:
-            people = self.overridden.setdefault((given(signed.gate, ""), given(signed.incident, "")), {})
-            people.setdefault(signed.signer, []).append(_OverridePart(_made_with(signed), given(signed.expires)))
-
-    @property
-    def is_passing_plan(self) -> bool:
-        """Whether it is a plan of which no gate answered `refused` last."""
-        is_plan = self.opened is not None and self.opened.pipeline == PLAN
-        return is_plan and all(verdict.verdict != "refused" for verdict in self.newest.values())
 
 
 class Verdicts:
@@ -147,14 +80,14 @@ class Verdicts:
         self._closed = False
         self._planned: set[tuple[str, str]] = set()
         """Plans that passed, each with the run whose request people may sign."""
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, RunSoFar] = {}
         self._policies: dict[str, Asked | None] = {}
 
     def take(self, event: Event) -> None:  # noqa: C901, PLR0912 -- one arm a type
         """An event of one of the types JUDGED, legal in its place."""
         run = self._runs.get(event.run)
         if run is None:  # not setdefault: a million events would each make one
-            run = self._runs[event.run] = _Run()
+            run = self._runs[event.run] = RunSoFar()
         problems: Iterator[str] = iter(())
         match event.content:
             case RequestMade(expires=expires, plan=plan, requested_by=asked_by):
@@ -172,9 +105,9 @@ class Verdicts:
                 # What a plan says lets nothing go, and it may look at signatures that nothing counts yet.
                 if isinstance(verdict, GatePassed) and verdict.point != "plan":
                     self._drop_ended(event, run)
-                    overridden = _overridden(run, verdict.gate, event.instant)
+                    overridden = overridden_by(run, verdict.gate, event.instant)
                     problems = itertools.chain(
-                        _uncited(verdict, run, overridden), self._unverified(verdict, run, overridden)
+                        uncited(verdict, run, overridden), self._unverified(verdict, run, overridden)
                     )
             case RunOpened() as opened:
                 run.opened, run.first = opened, not self._closed
@@ -190,6 +123,7 @@ class Verdicts:
                 self._planned.add((event.run, asked))
             case RollbackStarted():
                 run.rolling_back = True
+                problems = self._asked_back(event, run)
             case RollbackFinished():
                 run.rolling_back = False
             case RevisionDeployed() | MigrationApplied() | TrafficMoved() as changed:
@@ -199,7 +133,7 @@ class Verdicts:
                 del self._runs[event.run]
         self.findings += [Finding(10, entries.name(event.seq), problem) for problem in problems]
 
-    def _drop_ended(self, event: Event, run: _Run) -> None:
+    def _drop_ended(self, event: Event, run: RunSoFar) -> None:
         """What was signed with a key that ended since counts no more. The roster is asked again once it is another."""
         people = self._people_at(event.seq)
         if run.people is None or people.get("allowed_signers") == run.people.get("allowed_signers"):
@@ -209,12 +143,23 @@ class Verdicts:
         for signed in lasting:
             run.count(signed)
 
-    def _unplanned(self, name: str, run: _Run) -> Iterator[str]:
+    def _unplanned(self, name: str, run: RunSoFar) -> Iterator[str]:
         """A signature that lets a request go whose plan did not, by all that stands before it."""
         if (run.plan, name) not in self._planned:
             yield "counts a signature under a request whose plan did not pass"
 
-    def _ungated(self, event: Event, run: _Run, *, changes: bool) -> Iterator[str]:
+    def _asked_back(self, event: Event, run: RunSoFar) -> Iterator[str]:
+        """Of a rollback that somebody asked for, and that no step outside its phase was held for: what did not let it go."""
+        if run.opened is None or run.opened.pipeline != "rollback" or run.held:
+            return
+        run.held = True
+        if not run.requested:
+            yield "leads back, and nobody asked for it: its run has no request"
+        if run.rejected:
+            yield f"leads back, and {' and '.join(sorted(run.rejected))} rejected the request"
+        yield from self._ungated(event, run, changes=True)
+
+    def _ungated(self, event: Event, run: RunSoFar, *, changes: bool) -> Iterator[str]:
         """What its policy asks of a run and was not answered, when it changes something, or is `deployed` without that."""
         assert run.opened is not None  # noqa: S101 - steps and decisions are legal in an opened run alone
         name = event.run
@@ -227,10 +172,11 @@ class Verdicts:
         request = self._request(name, run)
         if request is not None:
             yield from requested.another_release(run.opened, sha256, request, requested.place(name))
-        gates, roles = policy.gates(run.opened.pipeline), asked_gates.slots(policy.roles)
+        pipeline = run.opened.pipeline
+        gates, ruled, roles = policy.gates(pipeline), policy.rules(pipeline), asked_gates.slots(policy.asks(pipeline))
         approving = bool(roles) and "approvals" in gates
         involved = self._involved(event.seq, run, request or {})
-        if run.opened.pipeline == "deploy":
+        if pipeline == "deploy":
             if not approving:
                 self.unapproved.append(name)
             yield from _unasked(policy.roles if approving else (), self._people_at(event.seq))
@@ -242,32 +188,30 @@ class Verdicts:
         points = ("change",) if changes else ("lease", "change")
         for gate in gates:
             verdict = run.newest.get(gate)
-            yield from _unanswered(
-                verdict, gate, points, ruled=gate in policy.ruled and not (gate == "anchors" and run.first)
-            )
-            for person in sorted(_overriders(verdict)) if verdict is not None else ():
+            yield from _unanswered(verdict, gate, points, ruled=gate in ruled and not (gate == "anchors" and run.first))
+            for person in sorted(overriders(verdict)) if verdict is not None else ():
                 yield from involved.overriding(person, gate)
-        # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures. Not by who has a part in it.
+        # 4. Each role that it asks is filled; by whom, `uncited` held against the signatures. Not by who has a part in it.
         verdict = run.newest.get("approvals")
         if approving and verdict is not None:
-            yield from _unapproved(_filled(verdict), roles.keys(), involved)
+            yield from _unapproved(filled_by(verdict), roles.keys(), involved)
 
-    def _involved(self, seq: int, run: _Run, request: Mapping[str, Any]) -> Involved:
+    def _involved(self, seq: int, run: RunSoFar, request: Mapping[str, Any]) -> Involved:
         assert run.opened is not None  # noqa: S101 - see _ungated
         listed = request.get("authors")
         authors = {one for one in listed if isinstance(one, str)} if isinstance(listed, list) else set()
         people, put_in_by = self._people_at(seq), self._put_in_by(seq)
         return Involved(people, put_in_by, run.opened.deployer, run.requested_by, authors)
 
-    def _unverified(self, verdict: GatePassed, run: _Run, overridden: _Overridden) -> Iterator[str]:
+    def _unverified(self, verdict: GatePassed, run: RunSoFar, overridden: Overridden) -> Iterator[str]:
         """What is wrong with a passed gate whose signatures were not made with what policy asks for."""
-        weakest = _weakest(verdict, run, overridden)
+        found = weakest(verdict, run, overridden)
         if run.opened is None:
-            run.weakest = min(run.weakest, weakest)
+            run.weakest = min(run.weakest, found)
         else:
-            yield from self._too_weak(run, weakest)
+            yield from self._too_weak(run, found)
 
-    def _too_weak(self, run: _Run, found: int) -> Iterator[str]:
+    def _too_weak(self, run: RunSoFar, found: int) -> Iterator[str]:
         policy = None if run.opened is None else self._policy(given(run.opened.preimages, {}).get(POLICY))
         if policy is not None and found < LEVELS.index(policy.user_verification):
             asked = IN_WORDS[policy.user_verification]
@@ -284,7 +228,7 @@ class Verdicts:
             self._policies[sha256] = asked
         return self._policies[sha256]
 
-    def _request(self, name: str, run: _Run) -> Mapping[str, Any] | None:
+    def _request(self, name: str, run: RunSoFar) -> Mapping[str, Any] | None:
         """The request of a run, made before it or by itself; None where none was. Step 10 says that it is the one that was made."""
         if run.opened is None or not run.requested:
             return None
@@ -292,7 +236,7 @@ class Verdicts:
             run.request = requested.read_request(self.store, name)
         return run.request
 
-    def _unsigned_change(self, name: str, run: _Run, changed: requested.Change) -> Iterator[str]:
+    def _unsigned_change(self, name: str, run: RunSoFar, changed: requested.Change) -> Iterator[str]:
         """A revision of another artefact than people signed, or traffic to it; a migration that they did not sign."""
         if isinstance(changed, RevisionDeployed | MigrationApplied) and (
             run.opened is not None and run.opened.pipeline not in {"deploy", "rollback"}
@@ -329,68 +273,3 @@ def _unapproved(filled: Mapping[str, str], roles: Collection[str], involved: Inv
         yield f"goes on, and nobody approved as {', '.join(sorted(lacking))}"
     for person in sorted(set(filled.values())):
         yield from involved.approving(person)
-
-
-def _made_with(signed: Signed) -> int:
-    """As an index of LEVELS. What an event says of it is held against the signature itself elsewhere."""
-    return LEVELS.index(given(signed.user_verification, "none"))
-
-
-def _overridden(run: _Run, gate: str, at: datetime) -> _Overridden:
-    """Who overrides a gate at an instant, for each incident, and the most that each of them signed that with."""
-    return [
-        {
-            person: max(part.made_with for part in lasting)
-            for person, parts in people.items()
-            if (lasting := [part for part in parts if part.until is not None and at < part.until + TOLERANCE])
-        }
-        for (overridden, _), people in run.overridden.items()
-        if overridden == gate
-    ]
-
-
-def _weakest(verdict: GatePassed, run: _Run, overridden: _Overridden) -> int:
-    """The least that a signature was made with which a passed gate cites; who signed nothing is named by `_uncited`."""
-    found = [_STRONGEST]
-    for slot, person in _filled(verdict).items() if verdict.gate == "approvals" else ():
-        signed = [run.approved[one] for one in ((slot, person), (_SECOND.sub("", slot), person)) if one in run.approved]
-        found += [max(signed)] if signed else []
-    if "override" in verdict.inputs and (by := _overriders(verdict)):
-        signed = [min(people[person] for person in by) for people in overridden if by <= people.keys()]
-        found += [max(signed)] if signed else []
-    return min(found)
-
-
-def _uncited(verdict: GatePassed, run: _Run, overridden: _Overridden) -> Iterator[str]:
-    """What a passed gate says that people signed, and no signature counted before it says."""
-    # 1. Approvals: each role by a person of its own, who signed as that.
-    filled = _filled(verdict) if verdict.gate == "approvals" else {}
-    if verdict.gate == "approvals" and run.rejected:
-        yield f"says that it was approved, and {' and '.join(sorted(run.rejected))} rejected the request"
-    if verdict.gate == "approvals" and not filled:
-        yield "says that it was approved, and by nobody"
-    for slot, person in filled.items():
-        if not {(slot, person), (_SECOND.sub("", slot), person)} & run.approved.keys():
-            yield f"says that {person} approved as {slot}, and no signature counted before it does"
-    if len(set(filled.values())) < len(filled):
-        yield "says that one person approved in two roles"
-    # 2. An override: two people signed that they answer for this gate, over the same incident.
-    if "override" in verdict.inputs:
-        by = _overriders(verdict)
-        if verdict.gate not in asked_gates.OVERRIDABLE:
-            yield f"says that {verdict.gate} was overridden, which nobody can"
-        if len({person.casefold() for person in by}) < SIGNERS or not any(by <= people.keys() for people in overridden):
-            yield f"says that {' and '.join(sorted(by)) or 'nobody'} overrode {verdict.gate}; no two signatures counted before it do"
-
-
-def _overriders(verdict: GateVerdict) -> set[str]:
-    """Who overrode a gate, as its verdict says."""
-    override = verdict.inputs.get("override")
-    named = override.get("by") if isinstance(override, dict) else None
-    return {person for person in named if isinstance(person, str)} if isinstance(named, list) else set()
-
-
-def _filled(verdict: GateVerdict) -> dict[str, str]:
-    """Role -> person, as a verdict of `approvals` says."""
-    filled = verdict.inputs.get("filled")
-    return {str(role): str(person) for role, person in filled.items()} if isinstance(filled, dict) else {}

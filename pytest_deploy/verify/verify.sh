@@ -837,8 +837,9 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     if (sha in read) return read[sha]
     read[sha] = 0
     if (length(sha) != 64 || sha ~ /[^0-9a-f]/ || canonical(line_of("preimages/sha256/" sha)) != "") return 0
-    roles[sha] = raw[".approval.roles"]; left_out[sha] = raw[".phases.leave_out"]
-    if (substr(roles[sha], 1, 1) != "[" || substr(left_out[sha], 1, 1) != "[") return 0
+    roles[sha] = raw[".approval.roles"]; left_out[sha] = raw[".phases.leave_out"]; back[sha] = raw[".rollback.roles"]
+    if (back[sha] == "") back[sha] = "[]"
+    if (substr(roles[sha], 1, 1) != "[" || substr(left_out[sha], 1, 1) != "[" || substr(back[sha], 1, 1) != "[") return 0
     setting = raw[".approval.user_verification"]
     if (setting !~ /^("(none|touch|pin)")?$/) return 0
     demand[sha] = index_of(substr(setting, 2, length(setting) - 2))
@@ -854,7 +855,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     print n "\t" of_run[run, "deployer"] "\t" person "\t" authors "\t" did "\tdeploys it" >approvers
     if (requested[run] && asked_by[run] != of_run[run, "deployer"]) print n "\t" asked_by[run] "\t" person "\t[]\t" did "\tasked for it" >approvers
   }
-  function held_against_policy(changes,   sha, approving, i, j, part, gate, count, role, number, slot) {
+  function held_against_policy(changes,   sha, approving, i, j, part, gate, count, role, number, slot, whose) {
     sha = policy[run]
     if (!read_policy(sha)) wrong("it goes on under a policy whose text is not in the record")
     authors = "[]"
@@ -865,7 +866,8 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       if (of_run[run, "image"] != "-" && artefact[run] != "" && digest(of_run[run, "image"]) != artefact[run]) wrong("it goes on with another image than runs/" run "/request.json says")
       if (raw[".authors"] ~ /^\[/) authors = raw[".authors"]
     }
-    approving = asks("approvals", pipeline[run]) && !index(left_out[sha], "\"approval\"") && roles[sha] != "[]"
+    whose = pipeline[run] == "rollback" ? back[sha] : roles[sha]
+    approving = asks("approvals", pipeline[run]) && !index(left_out[sha], "\"approval\"") && whose != "[]"
     if (!approving && pipeline[run] == "deploy") { count = ++unasked; last_unasked = run }
     if (pipeline[run] == "deploy") { # who approves by the roster in force is asked, as often
       for (i = asking; i > 0 && asks_from[i] + 0 > n + 0; i--);
@@ -882,12 +884,12 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       if (!asks(gate, pipeline[run]) || (gate == "approvals" && index(left_out[sha], "\"approval\"")) || (index(later, " " gate " ") && !ruled[sha, gate])) continue
       if (!((run, gate) in answer) || at_point[run, gate] !~ (changes ? "^change$" : "^(lease|change)$")) wrong("it goes on, and the gate " gate " was not asked right before")
       if (answer[run, gate] !~ /^gate[.](passed|not-applicable)$/) wrong("it goes on, though the gate " gate " did not let it")
-      if (answer[run, gate] == "gate.not-applicable" && ruled[sha, gate] && !(gate == "anchors" && earliest[run])) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")
+      if (answer[run, gate] == "gate.not-applicable" && (gate == "approvals" ? whose != "[]" : ruled[sha, gate]) && !(gate == "anchors" && earliest[run])) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")
       count = members(overriders[run, gate], role)
       for (j = 1; j <= count; j++) involved(role[j], "[]", "overrode " gate)
     }
     if (!approving) return
-    count = members(roles[sha], role); split("", number)
+    count = members(whose, role); split("", number)
     for (i = 1; i <= count; i++) {
       slot = role[i] (number[role[i]]++ ? " (" number[role[i]] ")" : "")
       if (!((run, verdicts[run], slot) in filled)) wrong("it goes on, and nobody approved as " slot)
@@ -957,6 +959,11 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type == "revision.deployed" && requested[run] {
     image = digest(got(".data.image")); split("", raw)
     if (image == "" || !read_request() || digest(got(".artefact.image")) != image) wrong("it deploys another artefact than runs/" run "/request.json says")
+  }
+  type == "rollback.started" && pipeline[run] == "rollback" && !held[run]++ { # one that somebody asked for
+    if (!requested[run]) wrong("it leads back, and nobody asked for it: its run has no request")
+    for (each in rejected) if (index(each, run SUBSEP) == 1 && rejected[each] != "") wrong("it leads back, and " substr(each, length(run) + 2) " rejected the request")
+    held_against_policy(1)
   }
   type ~ /^rollback[.]/ { undoing[run] = type == "rollback.started" }
   type == "traffic.moved" && artefact[run] != "" && !undoing[run] && got(".data.digest") != "-" { # a digest alone, or with the repository before it

@@ -210,7 +210,7 @@ class RunWriter:
         self.gates_asked = True
         asked = Asked.of(self.policy)
         for gate in asked.gates(self.pipeline):
-            result = "passed" if gate in asked.ruled else "not-applicable"
+            result = "passed" if gate in asked.rules(self.pipeline) else "not-applicable"
             said = {**verdict(gate, result, point), **answers.get(gate.replace("-", "_"), {})}
             event_type = "gate.refused" if said["verdict"] == "still-needed" else f"gate.{said['verdict']}"
             self.add(event_type, said)

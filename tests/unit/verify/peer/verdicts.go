@@ -72,6 +72,15 @@ func (r *records) event(e entry, force *set) error {
 		}
 		it.changes = true
 		return r.standsBehind(e.run, it, force, "change")
+	case "rollback.started":
+		if it.opened == nil || it.opened.data.text("pipeline") != "rollback" || it.changes {
+			return nil
+		}
+		it.changes = true
+		if it.made == nil {
+			return fmt.Errorf("a rollback that nobody asked for")
+		}
+		return r.standsBehind(e.run, it, force, "change")
 	case "revision.deployed", "migration.applied":
 		return it.change(e)
 	case "traffic.moved":
@@ -374,6 +383,9 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 		}
 	}
 	asked := policy.gates(opened.text("pipeline"))
+	if opened.text("pipeline") == "rollback" {
+		policy.roles, policy.rules["approvals"] = policy.back, len(policy.back) > 0
+	}
 	approved := asked["approvals"] && policy.rules["approvals"]
 	if force.says.Administrators != "" && opened.text("pipeline") == "deploy" {
 		people, err := entries(force.files["roles.json"])
@@ -392,7 +404,9 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 		}
 	}
 	if !approved {
-		r.free = append(r.free, name)
+		if opened.text("pipeline") == "deploy" {
+			r.free = append(r.free, name)
+		}
 		if points != "change" {
 			return nil
 		}
@@ -479,6 +493,7 @@ var later = map[string]bool{"administrators": true}
 
 type policy struct {
 	roles   []string
+	back    []string // who has to approve a rollback by hand
 	leftOut []string
 	rules   map[string]bool // the gates that it has a rule for
 
@@ -525,6 +540,12 @@ func (r *run) policy(store string) (p policy, sum string, err error) {
 	p.leftOut, leftOut = texts(said.object("phases")["leave_out"])
 	if !roles || !leftOut {
 		return p, sum, fmt.Errorf("no policy: approval.roles or phases.leave_out is no list of texts")
+	}
+	if asked, found := said.object("rollback")["roles"]; found {
+		var list bool
+		if p.back, list = texts(asked); !list {
+			return p, sum, fmt.Errorf("no policy: rollback.roles is no list of texts")
+		}
 	}
 	if demand, found := said.object("approval")["user_verification"]; found {
 		level, known := levels[said.object("approval").text("user_verification")]
